@@ -1,0 +1,60 @@
+# Every target makes what it needs; `make help` lists them.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+BUF := build/tools/node_modules/.bin/buf
+STUBS := clients/python/triptych/v1
+PICTURES ?=
+CHECKPOINT ?=
+
+.PHONY: help demo test test-packaging test-engines check bench protos serve clean
+.DEFAULT_GOAL := help
+
+help: ## List the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp a set of extras: installing is skipped until pyproject.toml or constraints.txt changes.
+$(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
+	@touch $@
+
+demo: $(VENV)/.installed-server $(if $(CHECKPOINT),$(VENV)/.installed-export) ## Embed, index and search pictures; writes build/demo/index.html.
+	$(BIN)/python demo/run.py $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
+
+serve: $(VENV)/.installed-server ## Run the gateway with the shipped models.
+	$(BIN)/triptych serve
+
+test: $(VENV)/.installed-dev ## Run the fast tests.
+	$(BIN)/python -m pytest -q
+
+test-packaging: $(VENV)/.installed-dev ## Build the wheel and try the stubs on the protobuf runtimes.
+	$(BIN)/python -m pytest -q -m packaging
+
+test-engines: $(VENV)/.installed-dev ## Run the contract suite on a real Triton (installed under build/engines).
+	$(BIN)/python -m pytest -q -m engines
+
+check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, and compare the stubs with the protos.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BUF) lint protos
+	@$(MAKE) --no-print-directory protos STUBS=build/stubs/triptych/v1
+	diff -r -x __pycache__ -x __init__.py build/stubs/triptych/v1 clients/python/triptych/v1
+
+bench: $(VENV)/.installed-dev ## Measure throughput and latency against ONNX Runtime alone.
+	$(BIN)/python clients/loadtest/bench.py
+
+protos: $(VENV)/.installed-dev ## Regenerate the Python stubs from protos/.
+	@rm -f $(STUBS)/*_pb2*.py $(STUBS)/*_pb2*.pyi
+	@mkdir -p $(STUBS)
+	PATH="$(BIN):$$PATH" $(BIN)/python -m grpc_tools.protoc -I protos --python_out=$(STUBS)/../.. --pyi_out=$(STUBS)/../.. \
+		--grpc_python_out=$(STUBS)/../.. --mypy_grpc_out=quiet:$(STUBS)/../.. protos/triptych/v1/*.proto
+
+$(BUF):
+	npm install --silent --no-fund --no-audit --prefix build/tools @bufbuild/buf@1.75.0
+
+clean: ## Remove everything that was built.
+	rm -rf build dist $(VENV) *.egg-info .mypy_cache .ruff_cache .pytest_cache

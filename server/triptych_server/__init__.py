@@ -1,0 +1,1 @@
+"""The Triptych gateway: gRPC services over encoder engines and collections."""

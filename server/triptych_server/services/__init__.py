@@ -1,0 +1,1 @@
+"""gRPC servicers: protobuf to domain values and back, nothing else."""

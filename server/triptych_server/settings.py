@@ -1,0 +1,79 @@
+"""Everything that can be configured, in one frozen object.
+
+Sources, the later ones win: defaults, a TOML file (`--config`), environment variables
+(`TRIPTYCH_PORT=8080`), command-line flags.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1024 * 1024
+SHIPPED_REPOSITORY = Path(__file__).parent / "model_repository"
+
+
+class Settings(BaseSettings):
+    """Settings of one gateway process."""
+
+    model_config = SettingsConfigDict(env_prefix="TRIPTYCH_", frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    data: Path = Field(Path("data"), description="Directory of the collections.")
+    repository: Path = Field(SHIPPED_REPOSITORY, description="Model repository.")
+    encoders: str = Field(
+        "onnx", pattern=r"^(onnx|triton://[^,/\s]+)$", description="`onnx` or `triton://HOST:PORT`."
+    )
+    assets: Path | None = Field(
+        None, description="Directory of tokenizers for a remote Triton; default: the repository."
+    )
+    default_model: str = Field("", description="Model of requests that name none; default: the first.")
+    threads: int = Field(
+        default_factory=lambda: len(os.sched_getaffinity(0)),
+        ge=1,
+        le=1024,
+        description="Worker threads of the in-process engine; default: the cores.",
+    )
+    queue_rows: int = Field(1024, ge=1, description="Rows that may wait for the engine.")
+    max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest request and response.")
+    max_in_flight: int = Field(1024, ge=1, description="RPCs handled at once.")
+    max_in_flight_bytes: int = Field(
+        512 * MIB, ge=MIB, description="Bytes of requests handled at once."
+    )
+    max_deadline_s: float = Field(300.0, gt=0, description="Longest time a unary RPC may take.")
+    drain_s: float = Field(30.0, ge=0, description="Time that running RPCs get at shutdown.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @classmethod
+    def load(cls, config: Path | None = None, **flags: Any) -> "Settings":
+        """Read all sources. `flags` that are None are absent. Raises `ValueError` in plain words."""
+        given = {name: value for name, value in flags.items() if value is not None}
+
+        class _WithFile(cls):  # type: ignore[misc, valid-type]
+            model_config = SettingsConfigDict(toml_file=config)
+
+        if config is not None and not config.is_file():
+            raise ValueError(f"no such file: {config}")
+        try:
+            return cls.model_construct(**_WithFile(**given).model_dump())
+        except ValidationError as error:
+            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+            raise ValueError("; ".join(lines)) from None
