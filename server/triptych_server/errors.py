@@ -1,12 +1,14 @@
 """The errors that a caller can see.
 
-Each is raised where it is understood (media, capabilities, engines, validation) and mapped to a gRPC
-status in one place, `interceptors.errors`; inside an RPC with repeated inputs the services turn the
-error of a single input into that item's `ItemError` instead.
+Each is raised where it is understood (media, capabilities, engines, field rules) and mapped to a
+gRPC status in one place, `interceptors.errors`; inside an RPC with repeated inputs the services
+turn the error of a single input into that item's `ItemError` instead.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class Code(IntEnum):
@@ -41,19 +43,44 @@ class TriptychError(Exception):
         self.field = field
         self.retry_after = retry_after
 
-    def within(self, prefix: str) -> "TriptychError":
-        """Prepend `prefix` to the field path: an error about `image` becomes one about `a.image`."""
-        self.field = f"{prefix}.{self.field}" if self.field else prefix
+    def within(self, prefix: str) -> Self:
+        """Prepend to the field path: an error about `image` becomes one about `a.image`."""
+        return self.at(f"{prefix}.{self.field}" if self.field else prefix)
+
+    def at(self, field: str) -> Self:
+        """Set the field path."""
+        self.field = field
         return self
 
 
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """What is wrong with one field, by its path."""
+
+    field: str
+    description: str
+
+
 class InvalidArgument(TriptychError):  # noqa: N818 - named after the canonical codes
-    """A field of the request is malformed or out of range."""
+    """One or more fields of the request are malformed or out of range."""
 
     code = Code.INVALID_ARGUMENT
 
     def __init__(self, field: str, message: str, *, reason: str = "INVALID_FIELD") -> None:
         super().__init__(message, reason=reason, field=field)
+        self.further: Sequence[Violation] = ()
+
+    @classmethod
+    def of(cls, violations: Sequence[Violation]) -> Self:
+        """One error of at least one violation; `field` and `message` are the first one's."""
+        error = cls(violations[0].field, violations[0].description)
+        error.further = violations[1:]
+        return error
+
+    @property
+    def violations(self) -> list[Violation]:
+        """All that is wrong, the first one first."""
+        return [Violation(self.field, self.message), *self.further]
 
 
 class NotFound(TriptychError):  # noqa: N818

@@ -35,7 +35,9 @@ class Settings(BaseSettings):
     assets: Path | None = Field(
         None, description="Directory of tokenizers for a remote Triton; default: the repository."
     )
-    default_model: str = Field("", description="Model of requests that name none; default: the first.")
+    default_model: str = Field(
+        "", description="Model of requests that name none; default: the first."
+    )
     threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
@@ -64,7 +66,7 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, config: Path | None = None, **flags: Any) -> "Settings":
-        """Read all sources. `flags` that are None are absent. Raises `ValueError` in plain words."""
+        """Read all sources; flags that are None are absent. Raises `ValueError`."""
         given = {name: value for name, value in flags.items() if value is not None}
 
         class _WithFile(cls):  # type: ignore[misc, valid-type]

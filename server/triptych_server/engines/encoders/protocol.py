@@ -16,8 +16,8 @@ Tensors = Mapping[str, npt.NDArray[Any]]
 class Inference:
     """The outputs of one request, the version of the encoder that gave them, and what they cost.
 
-    `queue_ns` is the time from the request to the start of its batch, `compute_ns` that of the whole
-    batch, and `batch_size` the rows of that batch (0 when the engine does not tell).
+    `queue_ns` is the time from the request to the start of its batch, `compute_ns` that of the
+    whole batch, and `batch_size` the rows of that batch (0 when the engine does not tell).
     """
 
     outputs: Mapping[str, npt.NDArray[np.float32]]

@@ -1,0 +1,174 @@
+"""The gateway: builds everything once, serves, drains."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from importlib import metadata
+
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
+from grpc_reflection.v1alpha import reflection
+
+from triptych.v1 import (
+    embedding_pb2,
+    embedding_pb2_grpc,
+    model_pb2,
+    model_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+)
+from triptych_server.capabilities.embedding import Embedder
+from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.retrieval import Retrieval
+from triptych_server.engines.collections.local import LocalCollectionStore
+from triptych_server.engines.encoders import EncoderEngine
+from triptych_server.health import HealthMonitor
+from triptych_server.interceptors.admission import Admission
+from triptych_server.interceptors.deadlines import deadlines
+from triptych_server.interceptors.errors import errors
+from triptych_server.interceptors.wrapping import AroundInterceptor
+from triptych_server.services.embedding import EmbeddingService
+from triptych_server.services.model import ModelService
+from triptych_server.services.search import SearchService
+from triptych_server.settings import Settings
+
+EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
+MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
+SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
+
+KEEPALIVE_MS = 20_000
+
+_log = logging.getLogger(__name__)
+
+
+class Gateway:
+    """A running gateway. `port` is the one that it listens on."""
+
+    def __init__(
+        self, server: aio.Server, port: int, stack: AsyncExitStack, drain_s: float
+    ) -> None:
+        self.port = port
+        self._server = server
+        self._stack = stack
+        self._drain_s = drain_s
+
+    @classmethod
+    async def start(cls, settings: Settings) -> "Gateway":
+        """Build all parts and listen; raises `OSError` or `ValueError` if that fails."""
+        async with AsyncExitStack() as stack:
+            executor = stack.enter_context(
+                ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
+            )
+            engine, store = await asyncio.gather(_open_engine(settings), _open_store(settings))
+            stack.push_async_callback(engine.close)
+            stack.push_async_callback(store.close)
+            catalog = ModelCatalog(
+                engine, settings.assets or settings.repository, settings.default_model
+            )
+            embedder = Embedder(engine, catalog, executor)
+            retrieval = Retrieval(store, catalog, embedder, executor)
+
+            server = _server(settings)
+            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
+                EmbeddingService(catalog, embedder), server
+            )
+            model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(catalog), server)
+            search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(retrieval), server)
+            health = health_aio.HealthServicer()
+            health_pb2_grpc.add_HealthServicer_to_server(health, server)
+            reflection.enable_server_reflection(
+                (
+                    *(EMBEDDING, MODEL, SEARCH, reflection.SERVICE_NAME),
+                    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
+                ),
+                server,
+            )
+            monitor = HealthMonitor(health, catalog, {EMBEDDING: True, MODEL: False, SEARCH: True})
+            await monitor.check()
+            port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+            await server.start()
+            stack.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
+            stack.push_async_callback(health.enter_graceful_shutdown)
+            return cls(server, port, stack.pop_all(), settings.drain_s)
+        raise AssertionError("unreachable")
+
+    async def stop(self) -> None:
+        """Refuse new RPCs, let the running ones finish within the drain time, and release all."""
+        await self._server.stop(self._drain_s)
+        await self._stack.aclose()
+
+
+def run(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT, then drain."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stopping.set)
+    gateway = await Gateway.start(settings)
+    version = metadata.version("triptych")
+    print(f"triptych {version} is ready on {settings.host}:{gateway.port}", flush=True)
+    await stopping.wait()
+    _log.info("draining")
+    await gateway.stop()
+
+
+async def _open_engine(settings: Settings) -> EncoderEngine:
+    """The engine that `settings.encoders` names; only its libraries are imported."""
+    if settings.encoders == "onnx":
+        from triptych_server.engines.encoders.onnx import OnnxEngine
+
+        onnx = OnnxEngine(
+            settings.repository, threads=settings.threads, queue_rows=settings.queue_rows
+        )
+        await onnx.load()
+        return onnx
+    from triptych_server.engines.encoders.triton import TritonEngine
+
+    return TritonEngine(settings.encoders.removeprefix("triton://"))
+
+
+async def _open_store(settings: Settings) -> LocalCollectionStore:
+    return await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
+
+
+def _server(settings: Settings) -> aio.Server:
+    admission = Admission(settings.max_in_flight, settings.max_in_flight_bytes)
+    arounds = (errors, admission.around, deadlines(settings.max_deadline_s))
+    return aio.server(
+        interceptors=[AroundInterceptor(around) for around in arounds],
+        options=[
+            ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ("grpc.max_send_message_length", settings.max_message_bytes),
+            ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+            # Clients may send keepalives as often as that, also between calls.
+            ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
+            ("grpc.keepalive_permit_without_calls", 1),
+            # A port that is taken is an error, not a port to share.
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,113 @@
+"""Contents to unit vectors."""
+
+import asyncio
+from collections.abc import Iterable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych_server.capabilities.concurrency import run_all
+from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.timing import StageTimes, Stopwatch
+from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Role, Tensors
+from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS, PIXELS
+from triptych_server.errors import Code, Internal, TriptychError, Unavailable
+from triptych_server.media.content import Content, Image, Text
+from triptych_server.media.image import to_pixels
+
+Vector = npt.NDArray[np.float32]
+
+# Errors of one input. All others say that the server cannot serve now, and fail the whole call.
+OF_ONE_INPUT = frozenset({Code.INVALID_ARGUMENT, Code.INTERNAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """`vector` is `[D]` float32 of unit length."""
+
+    vector: Vector
+    truncated: bool
+    times: StageTimes
+
+
+class Embedder:
+    """Embeds contents with the models of a catalog. Decoding and tokenising run in `executor`."""
+
+    def __init__(self, engine: EncoderEngine, catalog: ModelCatalog, executor: Executor) -> None:
+        self._engine = engine
+        self._catalog = catalog
+        self._executor = executor
+
+    async def embed(self, model: Model, content: Content) -> Embedded:
+        """Embed one content; raises `InvalidArgument` with the field inside the content."""
+        if isinstance(content, Text):
+            return await self._embed_text(model, content)
+        return await self._embed_image(model, content)
+
+    async def embed_all(
+        self, model: Model, contents: Iterable[Content | TriptychError]
+    ) -> list[Embedded | TriptychError]:
+        """Embed contents side by side. What is wrong with one of them is returned in its place;
+        what is wrong with the engine is raised, and the rest is given up.
+
+        An error in `contents` stands for an input that was already refused and is passed on.
+        """
+        return await run_all(self._embed_or_error(model, content) for content in contents)
+
+    async def _embed_or_error(
+        self, model: Model, content: Content | TriptychError
+    ) -> Embedded | TriptychError:
+        if isinstance(content, TriptychError):
+            return content
+        try:
+            return await self.embed(model, content)
+        except TriptychError as error:
+            if error.code not in OF_ONE_INPUT:
+                raise
+            return error
+
+    async def _embed_image(self, model: Model, image: Image) -> Embedded:
+        encoder = model.encoder(Role.IMAGE)
+        assert encoder.image is not None, "an image encoder has image preprocessing"
+        loop = asyncio.get_running_loop()
+        watch = Stopwatch()
+        try:
+            pixels = await loop.run_in_executor(self._executor, to_pixels, image, encoder.image)
+        except TriptychError as error:
+            raise error.within("image") from None
+        preprocess_ns = watch.ns()
+        inference = await self._infer(model, encoder, {PIXELS: pixels[np.newaxis]})
+        return Embedded(_vector(inference), False, StageTimes.of(inference, preprocess_ns))
+
+    async def _embed_text(self, model: Model, text: Text) -> Embedded:
+        encoder = model.encoder(Role.TEXT)
+        assert model.tokenizer is not None, "a text encoder without tokenizer is at fault"
+        loop = asyncio.get_running_loop()
+        watch = Stopwatch()
+        tokens = await loop.run_in_executor(self._executor, model.tokenizer.encode, text.text)
+        preprocess_ns = watch.ns()
+        inputs = {INPUT_IDS: tokens.input_ids, ATTENTION_MASK: tokens.attention_mask}
+        inference = await self._infer(model, encoder, inputs)
+        times = StageTimes.of(inference, preprocess_ns)
+        return Embedded(_vector(inference), tokens.truncated, times)
+
+    async def _infer(self, model: Model, encoder: EncoderSpec, inputs: Tensors) -> Inference:
+        inference = await self._engine.infer(encoder.name, inputs)
+        if inference.version != encoder.version:
+            await self._catalog.refresh()
+            if self._catalog.get(model.name).space != model.space:
+                raise Unavailable(
+                    f"the model {model.name!r} was exchanged during the call",
+                    reason="MODEL_EXCHANGED",
+                    retry_after=0.0,
+                )
+        return inference
+
+
+def _vector(inference: Inference) -> Vector:
+    vector: Vector = inference.outputs[FEATURES][0]
+    if not np.isfinite(vector).all():
+        raise Internal("the encoder gave numbers that are not finite", reason="ENCODER_FAILED")
+    return vector

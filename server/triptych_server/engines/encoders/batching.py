@@ -1,0 +1,220 @@
+"""Dynamic batching: requests that wait together are computed together.
+
+A request starts at once when a worker is idle; batches form only from what queued up while all
+workers were busy (or for `max_delay_ns`, where the config asks for it). Requests join a batch only
+when their tensors have equal shapes beyond the first axis, as in Triton. Everything but the
+computation itself happens on the event loop, so there are no locks.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych_server.engines.encoders.protocol import Inference, Tensors
+from triptych_server.errors import ResourceExhausted, TriptychError, Unavailable
+
+Compute = Callable[[Tensors], Mapping[str, npt.NDArray[np.float32]]]
+Outcome = Mapping[str, npt.NDArray[np.float32]] | TriptychError
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """How one encoder is batched.
+
+    A batch grows to `preferred_rows`; a single request may have up to `max_rows`. At most
+    `instances` batches run at a time, and a smaller batch waits up to `max_delay_ns` to grow.
+    """
+
+    max_rows: int
+    preferred_rows: int
+    instances: int
+    max_delay_ns: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Batchable:
+    """One encoder as the scheduler sees it: its policy, its computation and its version."""
+
+    policy: BatchPolicy
+    compute: Compute
+    version: str
+    running: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    inputs: Tensors
+    rows: int
+    future: asyncio.Future[Inference]
+    enqueued_ns: int
+
+
+Shape = tuple[tuple[int, ...], ...]
+
+
+class BatchScheduler:
+    """Forms batches and runs them on `workers` threads, shared by all encoders.
+
+    At most `queue_rows` rows wait; beyond that `submit` raises `ResourceExhausted` at once.
+    """
+
+    def __init__(self, workers: int, queue_rows: int) -> None:
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="encoder")
+        self._idle = workers
+        self._capacity = queue_rows
+        self._waiting_rows = 0
+        self._lanes: dict[tuple[Batchable, Shape], deque[_Request]] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def submit(self, target: Batchable, inputs: Tensors, rows: int) -> Inference:
+        """Compute `inputs`, possibly together with others. Cancelling leaves the queue."""
+        if self._closed:
+            raise Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
+        if self._waiting_rows + rows > self._capacity and self._waiting_rows:
+            raise ResourceExhausted(f"{self._waiting_rows} rows already wait for the encoders")
+        loop = asyncio.get_running_loop()
+        request = _Request(inputs, rows, loop.create_future(), time.monotonic_ns())
+        key = (target, tuple(array.shape[1:] for array in inputs.values()))
+        lane = self._lanes.setdefault(key, deque())
+        lane.append(request)
+        self._waiting_rows += rows
+        self._dispatch()
+        try:
+            return await request.future
+        except asyncio.CancelledError:
+            if request in lane:
+                lane.remove(request)
+                self._waiting_rows -= rows
+                if not lane and self._lanes.get(key) is lane:
+                    del self._lanes[key]
+            raise
+
+    async def close(self) -> None:
+        """Refuse what waits, finish what runs."""
+        self._closed = True
+        for lane in self._lanes.values():
+            for request in lane:
+                request.future.set_exception(
+                    Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
+                )
+        self._lanes.clear()
+        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+
+    def _dispatch(self) -> None:
+        """Start batches while there are idle workers and lanes that may run, oldest first."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        while self._idle:
+            now = time.monotonic_ns()
+            ready, wait_ns = self._oldest_ready(now)
+            if ready is None:
+                if wait_ns is not None:
+                    loop = asyncio.get_running_loop()
+                    self._timer = loop.call_later(wait_ns / 1e9, self._dispatch)
+                return
+            self._start(ready[0], self._take(ready))
+
+    def _oldest_ready(self, now: int) -> tuple[tuple[Batchable, Shape] | None, int | None]:
+        """The lane whose first request is oldest among those that may run, and otherwise the time
+        until one may."""
+        oldest: tuple[Batchable, Shape] | None = None
+        oldest_ns = now + 1
+        wait_ns: int | None = None
+        for key, lane in self._lanes.items():
+            policy = key[0].policy
+            if key[0].running >= policy.instances:
+                continue
+            enqueued = lane[0].enqueued_ns
+            remaining = enqueued + policy.max_delay_ns - now
+            if remaining > 0 and sum(r.rows for r in lane) < policy.preferred_rows:
+                wait_ns = remaining if wait_ns is None else min(wait_ns, remaining)
+            elif enqueued < oldest_ns:
+                oldest, oldest_ns = key, enqueued
+        return oldest, wait_ns
+
+    def _take(self, key: tuple[Batchable, Shape]) -> list[_Request]:
+        """Cut the next batch from a lane: what waits is shared among the idle workers."""
+        target, lane = key[0], self._lanes[key]
+        waiting = sum(r.rows for r in lane)
+        workers = min(self._idle, target.policy.instances - target.running)
+        limit = min(target.policy.preferred_rows, -(-waiting // workers))
+        batch = [lane.popleft()]
+        rows = batch[0].rows
+        while lane and rows + lane[0].rows <= limit:
+            rows += lane[0].rows
+            batch.append(lane.popleft())
+        if not lane:
+            del self._lanes[key]
+        self._waiting_rows -= rows
+        return batch
+
+    def _start(self, target: Batchable, batch: list[_Request]) -> None:
+        self._idle -= 1
+        target.running += 1
+        started_ns = time.monotonic_ns()
+        inputs = [request.inputs for request in batch]
+        job = asyncio.get_running_loop().run_in_executor(
+            self._pool, _compute_batch, target.compute, inputs
+        )
+        job.add_done_callback(lambda job: self._finish(target, batch, started_ns, job))
+
+    def _finish(
+        self,
+        target: Batchable,
+        batch: list[_Request],
+        started_ns: int,
+        job: asyncio.Future[list[Outcome]],
+    ) -> None:
+        self._idle += 1
+        target.running -= 1
+        compute_ns = time.monotonic_ns() - started_ns
+        rows = sum(request.rows for request in batch)
+        for request, outcome in zip(batch, job.result(), strict=True):
+            if request.future.done():  # the caller is gone
+                continue
+            if isinstance(outcome, TriptychError):
+                request.future.set_exception(outcome)
+                continue
+            request.future.set_result(
+                Inference(
+                    outputs=outcome,
+                    version=target.version,
+                    queue_ns=started_ns - request.enqueued_ns,
+                    compute_ns=compute_ns,
+                    batch_size=rows,
+                )
+            )
+        if not self._closed:
+            self._dispatch()
+
+
+def _compute_batch(compute: Compute, requests: Sequence[Tensors]) -> list[Outcome]:
+    """Compute several requests as one batch; if that fails, each alone, so that one bad request
+    fails alone."""
+    if len(requests) == 1:
+        return [_compute_alone(compute, requests[0])]
+    joined: dict[str, npt.NDArray[Any]] = {
+        name: np.concatenate([request[name] for request in requests]) for name in requests[0]
+    }
+    outcome = _compute_alone(compute, joined)
+    if isinstance(outcome, TriptychError):
+        return [_compute_alone(compute, request) for request in requests]
+    ends = np.cumsum([len(next(iter(request.values()))) for request in requests])[:-1]
+    parts = {name: np.split(array, ends) for name, array in outcome.items()}
+    return [{name: arrays[i] for name, arrays in parts.items()} for i in range(len(requests))]
+
+
+def _compute_alone(compute: Compute, inputs: Tensors) -> Outcome:
+    try:
+        return compute(inputs)
+    except TriptychError as error:
+        return error

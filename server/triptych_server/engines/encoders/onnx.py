@@ -1,0 +1,153 @@
+"""The in-process engine: ONNX Runtime over a model repository.
+
+One session an encoder with one thread a run, shared by as many workers as there are cores: on CPUs
+this layout gives the highest throughput, since no run waits for another's threads. Batches are
+formed as each config.pbtxt says (`max_batch_size`, `dynamic_batching`, the count of
+`instance_group`; absent, one instance a worker).
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+from tritonclient.grpc import model_config_pb2
+from tritonclient.utils import triton_to_np_dtype
+
+from triptych_server.engines.encoders.batching import (
+    Batchable,
+    BatchPolicy,
+    BatchScheduler,
+    Compute,
+)
+from triptych_server.engines.encoders.protocol import Inference, Tensors
+from triptych_server.engines.encoders.repository import RepositoryEntry, read_repository
+from triptych_server.engines.encoders.spec import ConfigError, EncoderSpec
+from triptych_server.errors import Internal, InvalidArgument, NotFound, Unavailable
+
+_log = logging.getLogger(__name__)
+_DTYPES = {"TYPE_UINT8": np.dtype(np.uint8), "TYPE_INT64": np.dtype(np.int64)}
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    entry: RepositoryEntry
+    target: Batchable
+
+
+class OnnxEngine:
+    """An `EncoderEngine` in this process. `threads` runs at a time, `queue_rows` rows waiting."""
+
+    def __init__(self, repository: Path, *, threads: int, queue_rows: int) -> None:
+        self._repository = repository
+        self._threads = threads
+        self._scheduler = BatchScheduler(threads, queue_rows)
+        self._encoders: dict[str, _Loaded | str] = {}
+
+    async def load(self) -> None:
+        """Read the repository and load its networks side by side.
+
+        An encoder that cannot be loaded stays listed, and says why when it is asked for.
+        """
+        found = dict(read_repository(self._repository))
+        loaded = await asyncio.gather(
+            *(asyncio.to_thread(self._load, name, entry) for name, entry in found.items())
+        )
+        self._encoders = dict(zip(found, loaded, strict=True))
+
+    async def infer(self, encoder: str, inputs: Tensors) -> Inference:
+        loaded = self._loaded(encoder)
+        rows = _check(loaded.entry.config, inputs)
+        return await self._scheduler.submit(loaded.target, inputs, rows)
+
+    async def spec(self, encoder: str) -> EncoderSpec:
+        return self._loaded(encoder).entry.spec
+
+    async def ready(self, encoder: str) -> None:
+        self._loaded(encoder)
+
+    async def encoders(self) -> list[str]:
+        return sorted(self._encoders)
+
+    async def close(self) -> None:
+        await self._scheduler.close()
+
+    def _loaded(self, encoder: str) -> _Loaded:
+        loaded = self._encoders.get(encoder)
+        if loaded is None:
+            raise NotFound(f"the repository has no encoder {encoder!r}", reason="ENCODER_NOT_FOUND")
+        if isinstance(loaded, str):
+            raise Unavailable(loaded, reason="ENCODER_NOT_LOADED")
+        return loaded
+
+    def _load(self, name: str, entry: RepositoryEntry | ConfigError) -> _Loaded | str:
+        if isinstance(entry, ConfigError):
+            _log.error("encoder not loaded: %s", entry)
+            return str(entry)
+        try:
+            compute = _open_session(entry.network)
+        except Exception as error:  # ONNX Runtime has no base class of its own
+            _log.error("encoder not loaded: %s: %s", name, error)
+            return f"{name}: the network cannot be loaded: {error}"
+        target = Batchable(_policy(entry.config, self._threads), compute, entry.spec.version)
+        return _Loaded(entry, target)
+
+
+def _open_session(network: Path) -> Compute:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    available = ort.get_available_providers()
+    session = ort.InferenceSession(
+        network, options, providers=[name for name in preferred if name in available]
+    )
+    names = [output.name for output in session.get_outputs()]
+
+    def compute(inputs: Tensors) -> Mapping[str, npt.NDArray[np.float32]]:
+        try:
+            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+        except Exception as error:  # ONNX Runtime has no base class of its own
+            _log.exception("%s failed", network.parent.parent.name)
+            raise Internal(f"the encoder failed: {error}", reason="ENCODER_FAILED") from error
+
+    return compute
+
+
+def _policy(config: Any, workers: int) -> BatchPolicy:
+    batching = config.dynamic_batching
+    max_rows = max(config.max_batch_size, 1)
+    preferred = [n for n in batching.preferred_batch_size if n <= max_rows]
+    dynamic = config.HasField("dynamic_batching")
+    return BatchPolicy(
+        max_rows=max_rows,
+        preferred_rows=max(preferred, default=max_rows) if dynamic else 1,
+        instances=sum(max(group.count, 1) for group in config.instance_group) or workers,
+        max_delay_ns=batching.max_queue_delay_microseconds * 1000,
+    )
+
+
+def _check(config: Any, inputs: Tensors) -> int:
+    """Refuse tensors that the network would choke on; returns their number of rows."""
+    expected = {tensor.name: tensor for tensor in config.input}
+    if inputs.keys() != expected.keys():
+        raise InvalidArgument("inputs", f"{config.name} takes the inputs {sorted(expected)}")
+    for name, array in inputs.items():
+        dims = tuple(expected[name].dims)
+        if array.ndim != len(dims) + 1 or any(
+            want not in (-1, got) for want, got in zip(dims, array.shape[1:], strict=True)
+        ):
+            raise InvalidArgument(name, f"{config.name} takes rows of shape {list(dims)}")
+        dtype = model_config_pb2.DataType.Name(expected[name].data_type).removeprefix("TYPE_")
+        if array.dtype != triton_to_np_dtype(dtype):
+            raise InvalidArgument(name, f"{config.name} takes {dtype}, not {array.dtype}")
+    rows = {len(array) for array in inputs.values()}
+    limit = max(config.max_batch_size, 1)
+    if len(rows) != 1 or not 1 <= min(rows) <= limit:
+        raise InvalidArgument("inputs", f"{config.name} takes 1 to {limit} rows, as many of each")
+    return min(rows)

@@ -1,0 +1,31 @@
+"""Deadlines: every unary RPC has one, and work stops when it has passed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from triptych_server.errors import DeadlineExceeded
+from triptych_server.interceptors.wrapping import Around
+
+
+def deadlines(longest_s: float) -> Around:
+    """Cancel a unary RPC at its caller's deadline, or after `longest_s` if that is sooner.
+
+    Streams live as long as their caller's deadline allows; gRPC ends them.
+    """
+
+    @asynccontextmanager
+    async def around(request: Any, context: Any, method: str) -> AsyncIterator[None]:
+        if request is None:
+            yield
+            return
+        remaining = context.time_remaining()
+        limit = longest_s if remaining is None else min(remaining, longest_s)
+        try:
+            async with asyncio.timeout(limit):
+                yield
+        except TimeoutError:
+            raise DeadlineExceeded from None
+
+    return around

@@ -1,0 +1,191 @@
+"""Field rules, stated as data.
+
+A rule is a function from a value and its path to the violations found there. Each service module
+composes the rules of its requests from these parts, as the comments of the protos state them, and
+checks a request with `check` before any work is queued.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from triptych_server.errors import InvalidArgument, Violation
+
+Rule = Callable[[Any, str], Iterator[Violation]]
+
+
+def check(rule: Rule, message: Any) -> None:
+    """Raise `InvalidArgument` with every violation of `rule` in `message`."""
+    violations = list(rule(message, ""))
+    if violations:
+        raise InvalidArgument.of(violations)
+
+
+def fields(**rules: Rule) -> Rule:
+    """A message whose fields obey these rules. An absent sub-message is checked as an empty one."""
+
+    def rule(message: Any, path: str) -> Iterator[Violation]:
+        for name, of_field in rules.items():
+            yield from of_field(getattr(message, name), f"{path}.{name}" if path else name)
+
+    return rule
+
+
+def one_of(oneof: str, **rules: Rule) -> Rule:
+    """A message in which exactly one member of `oneof` is set, and obeys its rule."""
+
+    def rule(message: Any, path: str) -> Iterator[Violation]:
+        name = message.WhichOneof(oneof)
+        if name is None:
+            yield Violation(path, f"one of {', '.join(rules)} must be set")
+        else:
+            yield from rules[name](getattr(message, name), f"{path}.{name}" if path else name)
+
+    return rule
+
+
+def present(name: str) -> Rule:
+    """A message in which the sub-message or optional field `name` is set."""
+
+    def rule(message: Any, path: str) -> Iterator[Violation]:
+        if not message.HasField(name):
+            yield Violation(f"{path}.{name}" if path else name, "must be set")
+
+    return rule
+
+
+def all_of(*rules: Rule) -> Rule:
+    """A value that obeys every rule."""
+
+    def rule(value: Any, path: str) -> Iterator[Violation]:
+        for each in rules:
+            yield from each(value, path)
+
+    return rule
+
+
+def first_of(*rules: Rule) -> Rule:
+    """A value that obeys every rule; only the first that is violated is told."""
+
+    def rule(value: Any, path: str) -> Iterator[Violation]:
+        for each in rules:
+            violations = list(each(value, path))
+            if violations:
+                yield from violations
+                return
+
+    return rule
+
+
+def each(of_element: Rule) -> Rule:
+    """A repeated field whose elements obey a rule."""
+
+    def rule(values: Any, path: str) -> Iterator[Violation]:
+        for position, value in enumerate(values):
+            yield from of_element(value, f"{path}[{position}]")
+
+    return rule
+
+
+def count(least: int, most: int) -> Rule:
+    """A repeated field with this many elements."""
+
+    def rule(values: Any, path: str) -> Iterator[Violation]:
+        if not least <= len(values) <= most:
+            yield Violation(path, f"must have {least} to {most} elements, has {len(values)}")
+
+    return rule
+
+
+def between(least: float, most: float) -> Rule:
+    """A number within bounds, both included."""
+
+    def rule(value: float, path: str) -> Iterator[Violation]:
+        if not least <= value <= most:
+            yield Violation(path, f"must be {least:,} to {most:,}, is {value:,}")
+
+    return rule
+
+
+def characters(least: int, most: int) -> Rule:
+    """A string of this many characters."""
+
+    def rule(value: str, path: str) -> Iterator[Violation]:
+        if not least <= len(value) <= most:
+            yield Violation(path, f"must have {least:,} to {most:,} characters, has {len(value):,}")
+
+    return rule
+
+
+def not_blank(value: str, path: str) -> Iterator[Violation]:
+    """A string with something besides white space."""
+    if not value.strip():
+        yield Violation(path, "must not be empty")
+
+
+def printable(value: str, path: str) -> Iterator[Violation]:
+    """A string without control characters."""
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", value):
+        yield Violation(path, "must not hold control characters")
+
+
+def matching(pattern: str, meaning: str) -> Rule:
+    """A string that a regular expression matches as a whole."""
+    compiled = re.compile(pattern)
+
+    def rule(value: str, path: str) -> Iterator[Violation]:
+        if not compiled.fullmatch(value):
+            yield Violation(path, f"must be {meaning}")
+
+    return rule
+
+
+def finite(value: float, path: str) -> Iterator[Violation]:
+    """A number that is neither infinite nor NaN."""
+    if not math.isfinite(value):
+        yield Violation(path, "must be a finite number")
+
+
+def encoded_bytes(most: int) -> Rule:
+    """A message of at most this many bytes, or a byte string that is not empty either."""
+
+    def rule(value: bytes, path: str) -> Iterator[Violation]:
+        if not value:
+            yield Violation(path, "must not be empty")
+        elif len(value) > most:
+            yield Violation(path, f"must have at most {most:,} bytes, has {len(value):,}")
+
+    return rule
+
+
+def finite_struct(value: Any, path: str) -> Iterator[Violation]:
+    """A google.protobuf.Struct whose numbers are finite and whose values are all set."""
+    for key, member in value.fields.items():
+        yield from _finite_value(member, f"{path}.{key}")
+
+
+def _finite_value(value: Any, path: str) -> Iterator[Violation]:
+    match value.WhichOneof("kind"):
+        case None:
+            yield Violation(path, "must have a value")
+        case "number_value":
+            yield from finite(value.number_value, path)
+        case "struct_value":
+            yield from finite_struct(value.struct_value, path)
+        case "list_value":
+            for position, element in enumerate(value.list_value.values):
+                yield from _finite_value(element, f"{path}[{position}]")
+
+
+def vector_data(value: Any, path: str) -> Iterator[Violation]:
+    """A triptych.v1.Vector whose bytes are as many finite numbers as it says."""
+    if len(value.data) != 4 * value.dimension:
+        yield Violation(
+            f"{path}.data",
+            f"must have 4 bytes for each of {value.dimension} numbers, has {len(value.data)}",
+        )
+    elif not np.isfinite(np.frombuffer(value.data, "<f4")).all():
+        yield Violation(f"{path}.data", "must hold finite numbers only")
