@@ -1,1 +1,91 @@
-"""Client of the Triptych gateway."""
+"""Client of the Triptych gateway.
+
+    from pathlib import Path
+    from triptych import Client
+
+    with Client("127.0.0.1:50051") as client:
+        vectors = client.embed(["a red circle", Path("circle.jpg")]).vectors
+
+Names are imported on first use, so that the stubs of `triptych.v1` load nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from triptych import aio, errors
+    from triptych.client import Client
+    from triptych.contents import Content, Picture
+    from triptych.errors import TriptychError
+    from triptych.types import (
+        Collection,
+        Deleted,
+        Embedding,
+        Embeddings,
+        Encoder,
+        Hit,
+        Hits,
+        Index,
+        IndexKind,
+        Item,
+        ItemRef,
+        Model,
+        Query,
+        Ranked,
+        Ranking,
+        Search,
+        StoredItem,
+        StreamedEmbedding,
+        Term,
+        Timing,
+        Upserted,
+    )
+
+__all__ = [
+    "Client",
+    "Collection",
+    "Content",
+    "Deleted",
+    "Embedding",
+    "Embeddings",
+    "Encoder",
+    "Hit",
+    "Hits",
+    "Index",
+    "IndexKind",
+    "Item",
+    "ItemRef",
+    "Model",
+    "Picture",
+    "Query",
+    "Ranked",
+    "Ranking",
+    "Search",
+    "StoredItem",
+    "StreamedEmbedding",
+    "Term",
+    "Timing",
+    "TriptychError",
+    "Upserted",
+    "aio",
+    "errors",
+]
+
+_MODULES = {
+    "Client": "triptych.client",
+    "Content": "triptych.contents",
+    "Picture": "triptych.contents",
+    "TriptychError": "triptych.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in ("aio", "errors"):
+        return import_module(f"triptych.{name}")
+    return getattr(import_module(_MODULES.get(name, "triptych.types")), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

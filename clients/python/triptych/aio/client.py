@@ -1,0 +1,203 @@
+"""The asyncio client."""
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from types import TracebackType
+from typing import Self
+
+import grpc
+
+from triptych import requests, responses
+from triptych.aio.resources import Collections, Items, Models
+from triptych.aio.streams import stream
+from triptych.aio.transport import Transport
+from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
+from triptych.contents import MIB, Content
+from triptych.errors import TriptychError
+from triptych.types import (
+    Embeddings,
+    Hits,
+    Item,
+    Query,
+    Ranking,
+    Search,
+    StreamedEmbedding,
+    Upserted,
+)
+from triptych.v1 import model_pb2
+
+
+class Client:
+    """A connection to a gateway; belongs to one event loop, closed by `async with` or `close()`.
+
+    Every call has a deadline: `timeout` seconds, unless the call gives its own; for the two streams
+    it is the longest wait for the next answer. Calls that may safely run again are retried by gRPC,
+    up to 5 attempts within the deadline, when the gateway is unavailable or its queue is full;
+    streams are not. Failures raise `TriptychError`; pictures and text are given as `Content`
+    describes. Messages have at most 64 MiB.
+    """
+
+    def __init__(
+        self,
+        target: str = DEFAULT_TARGET,
+        *,
+        timeout: float = DEFAULT_TIMEOUT_S,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        """`target` is `HOST:PORT`; without `credentials` the connection is not encrypted."""
+        self._transport = Transport(target, timeout, credentials)
+        self.collections = Collections(self._transport)
+        self.items = Items(self._transport)
+        self.models = Models(self._transport)
+
+    async def wait_ready(self, timeout: float | None = None) -> None:
+        """Return once the gateway answers; raises `DeadlineExceededError` if it does not."""
+        method, request = self._transport.model.ListModels, model_pb2.ListModelsRequest(page_size=1)
+        await self._transport.call(method, request, timeout, wait_for_ready=True)
+
+    async def embed(
+        self,
+        contents: Content | Iterable[Content],
+        *,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Embeddings:
+        """Embed one content or several, text and pictures mixed.
+
+        An array `[N, H, W, 3]` is N pictures. More contents than one call takes (256) are sent in
+        several calls, one after the other, each with its own `timeout`. A content that fails has an
+        `error` in its result and harms no other.
+        """
+        batches = requests.embed(contents, model)
+        received = []
+        # Building a request may read files, so it runs in a thread.
+        while (request := await asyncio.to_thread(next, batches, None)) is not None:
+            received.append(
+                await self._transport.call(self._transport.embedding.Embed, request, timeout)
+            )
+        return responses.embeddings(received)
+
+    def stream_embed(
+        self,
+        contents: Iterable[tuple[str, Content]] | AsyncIterable[tuple[str, Content]],
+        *,
+        model: str = "",
+        max_bytes_in_flight: int = 64 * MIB,
+        timeout: float | None = None,
+    ) -> AsyncIterator[StreamedEmbedding]:
+        """Embed any number of `(id, content)` pairs; answers come as they are done, in any order.
+
+        Nothing is sent before the first answer is asked for. `contents` is iterated in another
+        task, and what it raises is raised here after the answers to what came before. A stream that
+        broke is not resumed.
+        """
+        return stream(
+            self._transport.embedding.StreamEmbed,
+            contents,
+            lambda pair: requests.stream_embed(*pair, model),
+            responses.streamed_embedding,
+            max_bytes_in_flight=max_bytes_in_flight,
+            timeout=self._transport.timeout if timeout is None else timeout,
+        )
+
+    async def rank(
+        self,
+        query: Content,
+        candidates: Iterable[Content],
+        *,
+        templates: Iterable[str] = (),
+        limit: int | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Ranking:
+        """Score up to 256 candidates against `query`, best first.
+
+        `templates`, each with one `{}`, are sentences that text candidates are put into. `limit` is
+        how many of the best to return; None is all.
+        """
+        request = await asyncio.to_thread(
+            requests.rank, query, candidates, templates, limit or 0, model
+        )
+        response = await self._transport.call(self._transport.embedding.Rank, request, timeout)
+        return responses.ranking(response)
+
+    async def search(
+        self,
+        collection: str,
+        query: Query,
+        *,
+        limit: int = 10,
+        page_token: str = "",
+        score_threshold: float | None = None,
+        filter: str = "",
+        include_content: bool = False,
+        include_vector: bool = False,
+        timeout: float | None = None,
+    ) -> Hits:
+        """Find the items nearest to `query`: text, a picture, a vector, an item or a mix."""
+        spec = Search(
+            collection=collection,
+            query=query,
+            limit=limit,
+            page_token=page_token,
+            score_threshold=score_threshold,
+            filter=filter,
+            include_content=include_content,
+            include_vector=include_vector,
+        )
+        request = await asyncio.to_thread(requests.search, spec)
+        return responses.hits(
+            await self._transport.call(self._transport.search.Search, request, timeout)
+        )
+
+    async def batch_search(
+        self, searches: Iterable[Search], *, timeout: float | None = None
+    ) -> list[Hits | TriptychError]:
+        """Run several searches; each gives its hits, or the error that it alone failed with."""
+        batches = requests.batch_search(searches)
+        answers: list[Hits | TriptychError] = []
+        while (request := await asyncio.to_thread(next, batches, None)) is not None:
+            method = self._transport.search.BatchSearch
+            answers += responses.batch_hits(await self._transport.call(method, request, timeout))
+        return answers
+
+    def upsert(
+        self,
+        collection: str,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        max_bytes_in_flight: int = 64 * MIB,
+        timeout: float | None = None,
+    ) -> AsyncIterator[Upserted]:
+        """Write items, one answer for each in their order, given as soon as the item is on disk.
+
+        The answers drive the writing: nothing is sent before the first is asked for, and no more
+        than `max_bytes_in_flight` is sent ahead of them; closing the iterator early (see
+        `contextlib.aclosing`) cancels the rest. `items` is iterated in another task, and what it
+        raises is raised here after the answers to what came before. A stream that broke is not
+        resumed: items without an answer may or may not be stored, and writing them again does no
+        harm.
+        """
+        return stream(
+            self._transport.search.UpsertItems,
+            items,
+            lambda item: requests.upsert(collection, item),
+            responses.upserted,
+            max_bytes_in_flight=max_bytes_in_flight,
+            timeout=self._transport.timeout if timeout is None else timeout,
+        )
+
+    async def close(self) -> None:
+        """Release the connection; calls that still run are cancelled."""
+        await self._transport.channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()

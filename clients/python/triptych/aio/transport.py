@@ -1,0 +1,48 @@
+"""An asyncio channel with the stubs of every service, deadlines, and errors in our own terms."""
+
+from typing import TypeVar
+
+import grpc
+import grpc.aio
+
+from triptych.channel import channel_options
+from triptych.errors import from_rpc_error
+from triptych.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from triptych.v1.model_pb2_grpc import ModelServiceStub
+from triptych.v1.search_pb2_grpc import SearchServiceStub
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Transport:
+    """What the client and its resources call through."""
+
+    def __init__(
+        self, target: str, timeout: float, credentials: grpc.ChannelCredentials | None
+    ) -> None:
+        options = channel_options()
+        self.channel = (
+            grpc.aio.secure_channel(target, credentials, options)
+            if credentials is not None
+            else grpc.aio.insecure_channel(target, options)
+        )
+        self.timeout = timeout
+        self.embedding = EmbeddingServiceStub(self.channel)
+        self.model = ModelServiceStub(self.channel)
+        self.search = SearchServiceStub(self.channel)
+
+    async def call(
+        self,
+        method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response]",
+        request: Request,
+        timeout: float | None,
+        *,
+        wait_for_ready: bool = False,
+    ) -> Response:
+        """Raises `TriptychError`. A `timeout` of None is the client's own."""
+        seconds = self.timeout if timeout is None else timeout
+        try:
+            return await method(request, timeout=seconds, wait_for_ready=wait_for_ready)
+        except grpc.aio.AioRpcError as error:
+            raise from_rpc_error(error) from error
