@@ -98,14 +98,19 @@ class OnnxEngine:
         return _Loaded(entry, target)
 
 
-def _open_session(network: Path) -> Compute:
+def session_options() -> ort.SessionOptions:
+    """One thread a run: the parallelism is between runs."""
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    return options
+
+
+def _open_session(network: Path) -> Compute:
     preferred = ("CUDAExecutionProvider", "CPUExecutionProvider")
     available = ort.get_available_providers()
     session = ort.InferenceSession(
-        network, options, providers=[name for name in preferred if name in available]
+        network, session_options(), providers=[name for name in preferred if name in available]
     )
     names = [output.name for output in session.get_outputs()]
 

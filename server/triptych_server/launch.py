@@ -1,0 +1,68 @@
+"""A gateway in a process of its own: for demos, benchmarks and tests."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+READY = re.compile(r"is ready on (\S+:\d+)$")
+
+
+class GatewayProcess:
+    """`triptych serve` on a free port of 127.0.0.1, from entering to leaving a `with` block.
+
+    `flags` are those of the command, `log` gets its messages. Entering returns when the gateway is
+    ready, and raises `RuntimeError` if it ends before.
+    """
+
+    def __init__(self, *flags: str | Path, log: Path) -> None:
+        self._command = [sys.executable, "-m", "triptych.cli", "serve", "--port", "0"]
+        self._command += [str(flag) for flag in flags]
+        self._log = log
+        self._process: subprocess.Popen[str] | None = None
+        self.target = ""
+
+    @property
+    def pid(self) -> int:
+        """Of the running gateway."""
+        return self._running().pid
+
+    def kill(self) -> None:
+        """End the gateway with SIGKILL, as a crash would."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._running().wait()
+
+    def __enter__(self) -> Self:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        assert self._process.stdout is not None, "it is a pipe"
+        for line in self._process.stdout:
+            if ready := READY.search(line.strip()):
+                self.target = ready[1]
+                return self
+        code = self._process.wait()
+        raise RuntimeError(f"the gateway ended with code {code}:\n{self._log.read_text()}")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        process = self._running()
+        process.terminate()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise RuntimeError("the gateway was not started")
+        return self._process
