@@ -20,7 +20,7 @@ class GatewayProcess:
     """
 
     def __init__(self, *flags: str | Path, log: Path) -> None:
-        self._command = [sys.executable, "-m", "triptych.cli", "serve", "--port", "0"]
+        self._command = [sys.executable, "-m", "triptych", "serve", "--port", "0"]
         self._command += [str(flag) for flag in flags]
         self._log = log
         self._process: subprocess.Popen[str] | None = None

@@ -6,7 +6,7 @@ from typing import Any
 from triptych.v1 import embedding_pb2, embedding_pb2_grpc, media_pb2
 from triptych_server.capabilities.concurrency import Bounds, as_completed
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.ranking import Ranking, Score, rank
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import InvalidArgument, TriptychError, Violation
@@ -93,7 +93,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         try:
             check(STREAM_EMBED, request)
             model = self._catalog.get(request.model)
-            embedded = await self._embedder.embed(model, media.content(request.content))
+            embedded = await self._embed_content(model, request.content)
         except TriptychError as error:
             return embedding_pb2.StreamEmbedResponse(id=request.id, error=media.item_error(error))
         return embedding_pb2.StreamEmbedResponse(
@@ -102,6 +102,12 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
             space=model.space,
             timing=media.timing(watch, embedded.times),
         )
+
+    async def _embed_content(self, model: Model, content: media_pb2.Content) -> Embedded:
+        try:
+            return await self._embedder.embed(model, media.content(content))
+        except InvalidArgument as error:
+            raise error.within("content") from None
 
     async def Rank(  # noqa: N802
         self, request: embedding_pb2.RankRequest, context: Any
