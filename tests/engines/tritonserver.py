@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Self
 
 HERE = Path(__file__).parent
-CONSTRAINTS = HERE / "tritonserver-constraints.txt"
+REQUIREMENTS = HERE / "tritonserver-requirements.txt"
 VENV = HERE.parents[1] / "build/engines/triton"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 SITE_PACKAGES = VENV / "lib" / f"python{PYTHON}" / "site-packages"
@@ -65,14 +65,14 @@ def install() -> None:
     """Create the virtual environment, unless it is there with the pinned versions."""
     VENV.parent.mkdir(parents=True, exist_ok=True)
     stamp = VENV / ".installed"
-    wanted = CONSTRAINTS.read_text()
+    wanted = REQUIREMENTS.read_text()
     with (VENV.parent / ".triton.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        pip = [VENV / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps"]
-        subprocess.run([*pip, "--requirement", CONSTRAINTS], check=True)
+        pip = [VENV / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "install", "--no-deps", "--requirement", REQUIREMENTS], check=True)
         stamp.write_text(wanted)
 
 
