@@ -89,7 +89,7 @@ class Gateway:
             )
             monitor = HealthMonitor(health, catalog, {EMBEDDING: True, MODEL: False, SEARCH: True})
             await monitor.check()
-            port = server.add_insecure_port(f"{settings.host}:{settings.port}")
+            port = _listen(server, settings)
             await server.start()
             stack.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
             stack.push_async_callback(health.enter_graceful_shutdown)
@@ -157,6 +157,14 @@ def _server(settings: Settings) -> aio.Server:
             ("grpc.so_reuseport", 0),
         ],
     )
+
+
+def _listen(server: aio.Server, settings: Settings) -> int:
+    address = f"{settings.host}:{settings.port}"
+    try:
+        return server.add_insecure_port(address)
+    except RuntimeError:  # gRPC has logged the cause
+        raise OSError(f"cannot listen on {address}; is the port taken?") from None
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

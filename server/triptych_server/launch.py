@@ -1,6 +1,5 @@
 """A gateway in a process of its own: for demos, benchmarks and tests."""
 
-import os
 import re
 import signal
 import subprocess
@@ -31,10 +30,13 @@ class GatewayProcess:
         """Of the running gateway."""
         return self._running().pid
 
-    def kill(self) -> None:
-        """End the gateway with SIGKILL, as a crash would."""
-        os.kill(self.pid, signal.SIGKILL)
-        self._running().wait()
+    def send_signal(self, signum: signal.Signals) -> None:
+        """Send a signal to the gateway."""
+        self._running().send_signal(signum)
+
+    def wait(self) -> int:
+        """Wait for the gateway's end; returns its exit code."""
+        return self._running().wait()
 
     def __enter__(self) -> Self:
         self._log.parent.mkdir(parents=True, exist_ok=True)
