@@ -22,7 +22,9 @@ MAX_PIXELS = 64_000_000
 MAX_RAW_BYTES = 16 * MIB
 JPEG_QUALITY = 95
 
-Picture: TypeAlias = os.PathLike[str] | bytes | Image.Image | npt.NDArray[np.uint8]
+Picture: TypeAlias = (
+    os.PathLike[str] | bytes | bytearray | memoryview | Image.Image | npt.NDArray[np.uint8]
+)
 """A picture file by path, its bytes, a Pillow image, or pixels `[H, W, 3]` uint8 in RGB order.
 
 A Pillow image as opened from a file is turned as its EXIF orientation says, just as the file would

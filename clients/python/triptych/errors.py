@@ -61,7 +61,9 @@ class TriptychError(Exception):
         return type(self)(self.code, self.message, self.reason, moved, self.retry_after)
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (self.code.name, self.field, self.message) if part)
+        # The gateway's own sentence about a whole call begins with the field already.
+        field = "" if self.message.startswith(self.field) else self.field
+        return ": ".join(part for part in (self.code.name, field, self.message) if part)
 
 
 class InvalidArgumentError(TriptychError):

@@ -26,8 +26,8 @@ def to_message(metadata: Mapping[str, Any], where: str) -> struct_pb2.Struct:
 
 
 def from_message(message: struct_pb2.Struct) -> dict[str, Any]:
-    """Unpack to dictionaries, lists, strings, numbers, booleans and None."""
-    return {key: _value(value) for key, value in message.fields.items()}
+    """Unpack to dictionaries (keys sorted: a Struct has no order), lists and scalars."""
+    return {key: _value(message.fields[key]) for key in sorted(message.fields)}
 
 
 def _fill_object(

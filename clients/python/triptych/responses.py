@@ -179,4 +179,4 @@ def timing(message: media_pb2.Timing) -> Timing:
 
 
 def _seconds(duration: duration_pb2.Duration) -> float:
-    return duration.seconds + duration.nanos * 1e-9
+    return duration.ToNanoseconds() / 1e9

@@ -184,5 +184,6 @@ def test_an_error_carries_its_details(serve: Any) -> None:
 
 
 def test_nobody_listening_is_unavailable() -> None:
-    with Client("127.0.0.1:1", timeout=5) as client, pytest.raises(errors.UnavailableError):
-        client.embed("a")
+    with Client("127.0.0.1:1") as client, pytest.raises(errors.UnavailableError) as caught:
+        client.collections.create("a")
+    assert caught.value.reason == ""
