@@ -35,7 +35,7 @@ class HealthMonitor:
         self._fault: str | None = ""  # None when all is well; "" before the first check
 
     async def check(self) -> None:
-        """Ask the engine once and publish."""
+        """Read the models again, ask the engine for them, and publish."""
         fault = await self._engine_fault()
         if fault != self._fault:
             _log.log(logging.WARNING if fault else logging.INFO, "engine: %s", fault or "ready")
@@ -53,10 +53,9 @@ class HealthMonitor:
 
     async def _engine_fault(self) -> str | None:
         try:
-            if not self._catalog.list():
-                await self._catalog.refresh()
+            await self._catalog.refresh()
             model = self._catalog.get("")
-            for spec in model.encoders.values():
+            for spec in model.specs:
                 await self._catalog.check_ready(model, spec)
         except TriptychError as error:
             return error.message

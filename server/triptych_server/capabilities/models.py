@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,26 +18,23 @@ class Model:
     """A checkpoint that can be named in requests. Its encoders share one space."""
 
     name: str
+    specs: Sequence[EncoderSpec]
     encoders: Mapping[Role, EncoderSpec]
     tokenizer: TextTokenizer | None
     # Encoder name -> why it cannot be used, whatever its engine says.
     faults: Mapping[str, str]
 
     @property
-    def any_encoder(self) -> EncoderSpec:
-        return next(iter(self.encoders.values()))
-
-    @property
     def space(self) -> str:
-        return self.any_encoder.space
+        return self.specs[0].space
 
     @property
     def dimension(self) -> int:
-        return self.any_encoder.dimension
+        return self.specs[0].dimension
 
     @property
     def scoring(self) -> Scoring | None:
-        return next((s.scoring for s in self.encoders.values() if s.scoring), None)
+        return next((spec.scoring for spec in self.specs if spec.scoring), None)
 
     def encoder(self, role: Role) -> EncoderSpec:
         """The encoder of a role; raises `InvalidArgument` if the model has none."""
@@ -65,21 +62,18 @@ class ModelCatalog:
         self._models: dict[str, Model] = {}
 
     async def refresh(self) -> None:
-        """Read every encoder's spec again."""
-        found: dict[str, dict[Role, EncoderSpec]] = {}
+        """Read every encoder's spec again; models that did not change are kept."""
+        found: dict[str, list[EncoderSpec]] = {}
         for name in await self._engine.encoders():
             try:
                 spec = await self._engine.spec(name)
             except TriptychError as error:
-                _log.error("encoder %s is left out: %s", name, error)
+                _log.debug("encoder %s is left out: %s", name, error)
                 continue
-            found.setdefault(spec.model, {})[spec.role] = spec
+            found.setdefault(spec.model, []).append(spec)
         self._models = {
-            name: await asyncio.to_thread(self._model, name, encoders)
-            for name, encoders in sorted(found.items())
+            name: await self._kept_or_read(name, specs) for name, specs in sorted(found.items())
         }
-        if self._default and self._default not in self._models:
-            _log.error("the default model %r is not in the repository", self._default)
 
     @property
     def default(self) -> str:
@@ -108,19 +102,37 @@ class ModelCatalog:
             raise Unavailable(model.faults[encoder.name], reason="ENCODER_NOT_USABLE")
         await self._engine.ready(encoder.name)
 
-    def _model(self, name: str, encoders: Mapping[Role, EncoderSpec]) -> Model:
+    async def _kept_or_read(self, name: str, specs: Sequence[EncoderSpec]) -> Model:
+        known = self._models.get(name)
+        if known is not None and known.specs == specs and not known.faults:
+            return known
+        model = await asyncio.to_thread(self._read, name, specs)
+        if known is None or known.faults != model.faults:
+            for reason in model.faults.values():
+                _log.error("%s", reason)
+        return model
+
+    def _read(self, name: str, specs: Sequence[EncoderSpec]) -> Model:
+        encoders = {spec.role: spec for spec in specs}
         faults: dict[str, str] = {}
-        spaces = {spec.space for spec in encoders.values()}
-        if len(spaces) > 1:
-            reason = f"{name}: the encoders are of different spaces: {', '.join(sorted(spaces))}"
-            faults = {spec.name: reason for spec in encoders.values()}
         tokenizer = None
         text = encoders.get(Role.TEXT)
         if text is not None and text.text is not None:
             try:
                 tokenizer = TextTokenizer.read(self._assets, text.name, text.text)
             except ValueError as error:
-                faults.setdefault(text.name, str(error))
-        for reason in faults.values():
-            _log.error("%s", reason)
-        return Model(name, encoders, tokenizer, faults)
+                faults[text.name] = str(error)
+        if reason := _disagreement(name, specs):
+            faults = {spec.name: reason for spec in specs}
+        return Model(name, specs, encoders, tokenizer, faults)
+
+
+def _disagreement(model: str, specs: Sequence[EncoderSpec]) -> str:
+    """Why these encoders cannot be one model; empty if they can."""
+    if len({spec.role for spec in specs}) < len(specs):
+        names = ", ".join(spec.name for spec in specs)
+        return f"{model}: more than one encoder of a role: {names}"
+    spaces = {spec.space for spec in specs}
+    if len(spaces) > 1:
+        return f"{model}: the encoders are of different spaces: {', '.join(sorted(spaces))}"
+    return ""

@@ -50,13 +50,13 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         return model_pb2.GetModelResponse(model=await self._model(model))
 
     async def _model(self, model: Model) -> model_pb2.Model:
-        encoders = [await self._encoder(model, spec) for spec in model.encoders.values()]
+        encoders = [await self._encoder(model, spec) for spec in model.specs]
         return model_pb2.Model(
             name=model.name,
-            family=model.any_encoder.family,
+            family=model.specs[0].family,
             space=model.space,
             dimension=model.dimension,
-            source=model.any_encoder.source,
+            source=model.specs[0].source,
             default=model.name == self._catalog.default,
             encoders=encoders,
         )

@@ -77,7 +77,7 @@ class BatchScheduler:
     async def submit(self, target: Batchable, inputs: Tensors, rows: int) -> Inference:
         """Compute `inputs`, possibly together with others. Cancelling leaves the queue."""
         if self._closed:
-            raise Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
+            raise _shutting_down()
         if self._waiting_rows + rows > self._capacity and self._waiting_rows:
             raise ResourceExhausted(f"{self._waiting_rows} rows already wait for the encoders")
         loop = asyncio.get_running_loop()
@@ -102,9 +102,8 @@ class BatchScheduler:
         self._closed = True
         for lane in self._lanes.values():
             for request in lane:
-                request.future.set_exception(
-                    Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
-                )
+                if not request.future.done():  # the caller may be gone
+                    request.future.set_exception(_shutting_down())
         self._lanes.clear()
         await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
 
@@ -195,6 +194,10 @@ class BatchScheduler:
             )
         if not self._closed:
             self._dispatch()
+
+
+def _shutting_down() -> Unavailable:
+    return Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
 
 
 def _compute_batch(compute: Compute, requests: Sequence[Tensors]) -> list[Outcome]:

@@ -35,9 +35,12 @@ _DTYPES = {"TYPE_UINT8": np.dtype(np.uint8), "TYPE_INT64": np.dtype(np.int64)}
 
 
 @dataclass(frozen=True, slots=True)
-class _Loaded:
-    entry: RepositoryEntry
-    target: Batchable
+class _Encoder:
+    """One encoder of the repository; it lacks what could not be read, and then has a fault."""
+
+    entry: RepositoryEntry | None
+    target: Batchable | None
+    fault: str = ""
 
 
 class OnnxEngine:
@@ -47,7 +50,7 @@ class OnnxEngine:
         self._repository = repository
         self._threads = threads
         self._scheduler = BatchScheduler(threads, queue_rows)
-        self._encoders: dict[str, _Loaded | str] = {}
+        self._encoders: dict[str, _Encoder] = {}
 
     async def load(self) -> None:
         """Read the repository and load its networks side by side.
@@ -61,15 +64,22 @@ class OnnxEngine:
         self._encoders = dict(zip(found, loaded, strict=True))
 
     async def infer(self, encoder: str, inputs: Tensors) -> Inference:
-        loaded = self._loaded(encoder)
-        rows = _check(loaded.entry.config, inputs)
-        return await self._scheduler.submit(loaded.target, inputs, rows)
+        known = self._known(encoder)
+        if known.entry is None or known.target is None:
+            raise _not_loaded(known)
+        rows = _check(known.entry.config, inputs)
+        return await self._scheduler.submit(known.target, inputs, rows)
 
     async def spec(self, encoder: str) -> EncoderSpec:
-        return self._loaded(encoder).entry.spec
+        known = self._known(encoder)
+        if known.entry is None:
+            raise _not_loaded(known)
+        return known.entry.spec
 
     async def ready(self, encoder: str) -> None:
-        self._loaded(encoder)
+        known = self._known(encoder)
+        if known.target is None:
+            raise _not_loaded(known)
 
     async def encoders(self) -> list[str]:
         return sorted(self._encoders)
@@ -77,25 +87,26 @@ class OnnxEngine:
     async def close(self) -> None:
         await self._scheduler.close()
 
-    def _loaded(self, encoder: str) -> _Loaded:
-        loaded = self._encoders.get(encoder)
-        if loaded is None:
+    def _known(self, encoder: str) -> _Encoder:
+        if encoder not in self._encoders:
             raise NotFound(f"the repository has no encoder {encoder!r}", reason="ENCODER_NOT_FOUND")
-        if isinstance(loaded, str):
-            raise Unavailable(loaded, reason="ENCODER_NOT_LOADED")
-        return loaded
+        return self._encoders[encoder]
 
-    def _load(self, name: str, entry: RepositoryEntry | ConfigError) -> _Loaded | str:
+    def _load(self, name: str, entry: RepositoryEntry | ConfigError) -> _Encoder:
         if isinstance(entry, ConfigError):
             _log.error("encoder not loaded: %s", entry)
-            return str(entry)
+            return _Encoder(None, None, str(entry))
         try:
             compute = _open_session(entry.network)
         except Exception as error:  # ONNX Runtime has no base class of its own
             _log.error("encoder not loaded: %s: %s", name, error)
-            return f"{name}: the network cannot be loaded: {error}"
-        target = Batchable(_policy(entry.config, self._threads), compute, entry.spec.version)
-        return _Loaded(entry, target)
+            return _Encoder(entry, None, f"{name}: the network cannot be loaded: {error}")
+        policy = _policy(entry.config, self._threads)
+        return _Encoder(entry, Batchable(policy, compute, entry.spec.version))
+
+
+def _not_loaded(encoder: _Encoder) -> Unavailable:
+    return Unavailable(encoder.fault, reason="ENCODER_NOT_LOADED")
 
 
 def session_options() -> ort.SessionOptions:

@@ -203,3 +203,13 @@ async def test_closing_refuses_what_waits_and_finishes_what_runs() -> None:
     await closing
     with pytest.raises(Unavailable):
         await scheduler.submit(target, row(2), 1)
+
+
+async def test_closing_passes_over_callers_who_just_left() -> None:
+    scheduler, compute = BatchScheduler(1, 100), Doubler()
+    target, first = await occupy(scheduler, compute)
+    [waiting] = await submit_all(scheduler, target, [row(1)])
+    waiting.cancel()
+    compute.gate.set()
+    await scheduler.close()
+    assert (await first).outputs["y"] == 0
