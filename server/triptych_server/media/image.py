@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 import numpy.typing as npt
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from triptych_server.engines.encoders.spec import ImagePreprocessing
 from triptych_server.errors import InvalidArgument
@@ -74,6 +74,12 @@ def _decode(data: bytes, size: ImagePreprocessing | None) -> Image.Image:
         raise
     except Image.DecompressionBombError:
         raise _too_large() from None
+    except UnidentifiedImageError:  # its own message shows an address in memory
+        raise InvalidArgument(
+            "encoded",
+            "the picture cannot be decoded: not a JPEG, PNG, WebP, BMP or GIF file",
+            reason="IMAGE_UNREADABLE",
+        ) from None
     except Exception as error:  # decoders raise anything on hostile bytes
         raise InvalidArgument(
             "encoded", f"the picture cannot be decoded: {error}", reason="IMAGE_UNREADABLE"
