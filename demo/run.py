@@ -1,0 +1,148 @@
+"""The main job from end to end: pictures are embedded, indexed, and found again.
+
+Draws 2,000 pictures of the miniature world, starts a gateway, ingests them with the command line,
+searches by text in English and Chinese, by picture, and by mixes of these, and writes
+build/demo/index.html and build/demo/report.json. `make demo` runs it; with PICTURES=DIR and
+CHECKPOINT=NAME it does the same with a user's photographs and a real checkpoint.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pictures import draw_pictures
+from queries import Answer, answer, drawn_queries, photograph_queries
+from rich.console import Console
+from rich.table import Table
+
+from triptych import Client
+from triptych.contact_sheet import Section, Tile, contact_sheet
+from triptych_server.launch import GatewayProcess
+from triptych_server.settings import SHIPPED_REPOSITORY
+
+BUILD = Path("build/demo")
+PICTURES = 2_000
+console = Console()
+
+
+def main(
+    pictures: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder of photographs.")
+    ] = None,
+    checkpoint: Annotated[
+        str | None, typer.Option(help="CLIP checkpoint, by directory or hub id.")
+    ] = None,
+) -> None:
+    """Run the demo."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    began = time.monotonic()
+    repository = export(checkpoint) if checkpoint else SHIPPED_REPOSITORY
+    folder = pictures or draw(PICTURES)
+    queries = photograph_queries(folder) if pictures else drawn_queries()
+    # A collection is pinned to its model's space: each repository has data of its own.
+    data = BUILD / "data" / (Path(repository).name if checkpoint else "miniature")
+    console.print("starting the gateway")
+    with (
+        GatewayProcess("--repository", repository, "--data", data, log=BUILD / "log") as gateway,
+        Client(gateway.target) as client,
+    ):
+        [model] = client.models.list()
+        console.print(f"gateway on {gateway.target} with {model.name} ({model.dimension} numbers)")
+        name = f"{'photographs' if pictures else 'drawn'}"
+        ingestion = ingest(gateway.target, folder, name)
+        answers = [answer(client, name, query) for query in queries]
+    for each in answers:
+        show(each)
+    write_page(answers, f"{ingestion['pictures']:,} pictures, {model.name}")
+    report = {
+        "model": asdict(model),
+        "ingestion": ingestion,
+        "queries": [each.summary() for each in answers],
+        "seconds": round(time.monotonic() - began, 2),
+    }
+    (BUILD / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
+    console.print(
+        f"\n{BUILD / 'index.html'} shows the hits, {BUILD / 'report.json'} has the figures"
+    )
+
+
+def export(checkpoint: str) -> Path:
+    """The checkpoint as a model repository, exported once."""
+    name = checkpoint.rstrip("/").rpartition("/")[2]
+    repository = BUILD / "models" / name
+    if not repository.exists():
+        run_triptych("export", "clip", checkpoint, "--repository", str(repository))
+    return repository
+
+
+def draw(count: int) -> Path:
+    """The drawn pictures, with their metadata beside the folder; drawn once."""
+    folder = BUILD / "pictures"
+    if len(list(folder.glob("*.jpg"))) < count:
+        console.print(f"drawing {count:,} pictures")
+        draw_pictures(folder, count)
+    return folder
+
+
+def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
+    """Ingest with the command line, as a user would; returns its report."""
+    command = ["ingest", str(folder), "--collection", collection, "--target", target, "--json"]
+    metadata = folder.with_suffix(".jsonl")
+    if metadata.exists():
+        command += ["--metadata", str(metadata)]
+    with console.status("ingesting"):
+        report: dict[str, Any] = json.loads(run_triptych(*command))
+    console.print(f"ingested {report['pictures']:,} pictures, {report['rate']:.0f} a second")
+    return report
+
+
+def run_triptych(*arguments: str) -> str:
+    """Run a command of the command line; returns what it printed."""
+    command = [sys.executable, "-m", "triptych", *arguments]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        raise typer.Exit(done.returncode)
+    return done.stdout
+
+
+def show(found: Answer) -> None:
+    """Print the hits of one query."""
+    table = Table("score", "picture", "", title=found.query.title, title_justify="left")
+    for hit in found.hits:
+        table.add_row(f"{hit.score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
+    console.print(table)
+
+
+def write_page(answers: list[Answer], title: str) -> None:
+    """Write the queries with their hit pictures as one HTML page."""
+    sections = [
+        Section(
+            title=found.query.title,
+            note=f"{found.query.kind}, {found.milliseconds:.1f} ms",
+            pictures=tuple(found.query.pictures),
+            tiles=tuple(
+                Tile(
+                    label=hit.item.id,
+                    picture=hit.item.content if isinstance(hit.item.content, bytes) else None,
+                    score=hit.score,
+                    captions=tuple(
+                        str(hit.item.metadata[key])
+                        for key in ("caption", "caption_zh")
+                        if key in hit.item.metadata
+                    ),
+                )
+                for hit in found.hits
+            ),
+        )
+        for found in answers
+    ]
+    (BUILD / "index.html").write_text(contact_sheet(f"Triptych: {title}", sections), "utf-8")
+
+
+if __name__ == "__main__":
+    typer.run(main)

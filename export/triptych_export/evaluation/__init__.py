@@ -1,0 +1,1 @@
+"""How good the models behind a gateway are, measured over RPC."""
