@@ -152,9 +152,7 @@ def _terms(query: Query) -> Sequence[Term]:
     if isinstance(query, list | tuple):
         for position, term in enumerate(query):
             if not isinstance(term, Term):
-                raise TypeError(
-                    f"query[{position}]: a mix is made of Term, not {type(term).__name__}"
-                )
+                raise TypeError(f"query[{position}]: expected a Term, got {type(term).__name__}")
         return query
     return [Term(query)]
 
