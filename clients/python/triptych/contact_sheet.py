@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 THUMBNAIL = 480  # pixels; larger pictures are reduced, so that a page of hundreds stays light
 INLINE_BYTES = 48 * 1024  # files up to this size are used as they are
-_BROWSER_FORMATS = {"PNG", "JPEG", "GIF", "WEBP", "BMP"}
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # as the gateway takes them; browsers show all
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,11 @@ def _image(picture: bytes | None, description: str) -> str:
 def _data_uri(picture: bytes) -> str | None:
     """The picture as a browser shows it, reduced if large; None when it cannot be read."""
     try:
-        with Image.open(io.BytesIO(picture)) as image:
+        with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
             kind = image.format or ""
-            if len(picture) > INLINE_BYTES or kind not in _BROWSER_FORMATS:
+            if len(picture) > INLINE_BYTES:
                 picture, kind = _thumbnail(image), "WEBP"
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        # What Pillow raises for files that are no pictures, broken, or too large.
+    except Exception:  # decoders raise anything on hostile bytes
         return None
     return f"data:image/{kind.lower()};base64,{base64.b64encode(picture).decode()}"
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from google.protobuf import struct_pb2
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from triptych import metadata
@@ -22,6 +22,7 @@ values = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.dictionaries(text, values))
 def test_json_objects_survive_the_wire(given_object: dict[str, Any]) -> None:
     wire = metadata.to_message(given_object, "metadata").SerializeToString()
