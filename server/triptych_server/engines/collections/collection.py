@@ -35,7 +35,6 @@ from triptych_server.engines.collections.protocol import (
 )
 from triptych_server.engines.collections.reader import PoolClosedError, Reader, ReaderPool
 from triptych_server.engines.collections.rows import rows
-from triptych_server.engines.collections.segment import Segment
 from triptych_server.engines.collections.view import View
 from triptych_server.engines.collections.writes import Change, QueueClosedError, WriteQueue
 from triptych_server.errors import InvalidArgument, NotFound
@@ -62,8 +61,9 @@ class LocalCollection:
             self._description = database.describe(connection, directory.name)
             self._readers = ReaderPool(directory / DATABASE)
             self._index = VectorIndex(directory, self._description.dimension)
-            self._load()
-        self._writes = WriteQueue(connection, self._publish, self._load)
+            with self._readers.borrow() as reader:
+                self._index.load(reader)
+        self._writes = WriteQueue(directory / DATABASE, connection, self._publish)
         self._writes.run(self._start_merge)
 
     @property
@@ -147,6 +147,11 @@ class LocalCollection:
             Hit(items[seq], float(score)) for seq, score in zip(seqs, scores[offset:], strict=False)
         ]
 
+    async def settle(self) -> None:
+        """Wait until no merge is due."""
+        while merging := await asyncio.wrap_future(self._writes.run(lambda: self._merge)):
+            await asyncio.shield(asyncio.wrap_future(merging))
+
     def close(self) -> None:
         """Finish writes, stop a merge, wait for readers; later calls raise `NotFound`."""
         self._stopping.set()
@@ -187,11 +192,6 @@ class LocalCollection:
     def _gone(self) -> NotFound:
         return not_found(self._description.name)
 
-    def _load(self) -> None:
-        """On the writing thread, or before there is one."""
-        with database.translated_errors(), self._readers.borrow() as reader:
-            self._index.load(reader)
-
     def _publish(self, transaction: Transaction) -> None:
         """On the writing thread."""
         self._index.apply(transaction)
@@ -209,26 +209,20 @@ class LocalCollection:
         """On the maintenance thread."""
         try:
             made = merge.carry_out(plan, self._directory, self._stopping)
-            self._writes.run(lambda: self._adopt(plan, made)).result()
+            self._writes.run(lambda: self._index.adopt(plan, made)).result()
+            if plan.view.segment is not None:
+                shutil.rmtree(plan.view.segment.directory)
         except BuildStoppedError:
             return
         except Exception:  # the collection works without; this thread serves all collections
             _log.exception("%s: merging failed", self._directory)
-            self._writes.run(self._give_up_merge).result()
-            return
-        if plan.view.segment is not None:
-            shutil.rmtree(plan.view.segment.directory, ignore_errors=True)
+            self._merge_after = time.monotonic() + _MERGE_RETRY
+        self._writes.run(self._end_merge).result()
 
-    def _adopt(self, plan: merge.Plan, made: Segment | None) -> None:
+    def _end_merge(self) -> None:
         """On the writing thread."""
-        self._index.adopt(plan, made)
         self._merge = None
         self._start_merge()
-
-    def _give_up_merge(self) -> None:
-        """On the writing thread."""
-        self._merge = None
-        self._merge_after = time.monotonic() + _MERGE_RETRY
 
 
 def not_found(name: str) -> NotFound:

@@ -39,7 +39,7 @@ CREATE TABLE items (
 CREATE TABLE vectors (seq INTEGER PRIMARY KEY, vector BLOB NOT NULL);
 CREATE TABLE contents (seq INTEGER PRIMARY KEY, data BLOB NOT NULL);
 """
-_WAL_LIMIT = 64 * 1024 * 1024  # bytes that the write-ahead log keeps between checkpoints
+_WAL_LIMIT = 64 * 1024 * 1024  # bytes of write-ahead log
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -54,6 +54,15 @@ def connect(path: Path) -> sqlite3.Connection:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
     return connection
+
+
+def shorten_log(connection: sqlite3.Connection, path: Path) -> None:
+    """Begin the write-ahead log anew if it has grown long.
+
+    SQLite does that by itself only at a moment without readers, which may never come.
+    """
+    if path.with_name(f"{path.name}-wal").stat().st_size > _WAL_LIMIT:
+        connection.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
 def create(path: Path, collection: Collection) -> None:
@@ -116,9 +125,8 @@ def transaction(connection: sqlite3.Connection) -> Iterator["Transaction"]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         (tick,) = connection.execute("SELECT tick FROM clock").fetchone()
-        writing = Transaction(connection, tick)
+        writing = Transaction(connection, tick + 1)
         yield writing
-        writing.tick += 1
         connection.execute("UPDATE clock SET tick = ?", (writing.tick,))
         connection.execute("COMMIT")
     except BaseException:
@@ -129,9 +137,9 @@ def transaction(connection: sqlite3.Connection) -> Iterator["Transaction"]:
 
 @dataclass(slots=True)
 class Transaction:
-    """Changes on their way: the vectors that they add and the seqs that they take away.
+    """Changes on their way: the vectors that they add by seq, and the seqs that they take away.
 
-    After the transaction `tick` names the state that it made.
+    At the end of the transaction `tick` names the state that it made.
     """
 
     connection: sqlite3.Connection
@@ -142,11 +150,12 @@ class Transaction:
     def upsert(self, row: Row, update_time: datetime) -> bool:
         """Write one item; returns whether its id was new."""
         replaced = self.delete(row.id)
+        seq = self.tick
         self.tick += 1
         self.connection.execute(
             "INSERT INTO items VALUES (?, ?, ?, ?, ?, ?)",
             (
-                self.tick,
+                seq,
                 row.id,
                 row.metadata,
                 row.uri,
@@ -155,12 +164,10 @@ class Transaction:
             ),
         )
         vector = row.vector.astype("<f4", copy=False).tobytes()
-        self.connection.execute("INSERT INTO vectors VALUES (?, ?)", (self.tick, vector))
+        self.connection.execute("INSERT INTO vectors VALUES (?, ?)", (seq, vector))
         if row.content:
-            self.connection.execute(
-                "INSERT INTO contents VALUES (?, ?)", (self.tick, row.content.data)
-            )
-        self.added[self.tick] = row.vector
+            self.connection.execute("INSERT INTO contents VALUES (?, ?)", (seq, row.content.data))
+        self.added[seq] = row.vector
         return not replaced
 
     def delete(self, item_id: str) -> bool:

@@ -3,6 +3,10 @@
 A field of the metadata is addressed by a JSON path. SQLite before 3.45 cannot escape a double quote
 in such a path, so the names in it are written as `json_text` writes the metadata itself: without
 any. A number of the filter also goes through SQLite's JSON, so that equal texts give equal numbers.
+
+SQLite before 3.46 has room for 100 symbols on its parser's stack. So negations are pushed down to
+the comparisons, AND stands without parentheses, and the deepest operand stands first: the depth of
+a filter then costs one symbol for each OR.
 """
 
 import json
@@ -52,18 +56,20 @@ class _Translation:
     def __init__(self) -> None:
         self.parameters: Parameters = {}
 
-    def expression(self, filter: Filter) -> str:
+    def expression(self, filter: Filter, negated: bool = False) -> str:
         match filter:
-            case Comparison(field, operator, value):
-                return f"ifnull({self._comparison(field, operator, value)}, 0)"
-            case Present(field):
-                return f"({self._type(field)} IS NOT NULL)"
             case Not(operand):
-                return f"(NOT {self.expression(operand)})"
-            case And(operands):
-                return f"({' AND '.join(map(self.expression, operands))})"
-            case Or(operands):
-                return f"({' OR '.join(map(self.expression, operands))})"
+                return self.expression(operand, not negated)
+            case And(operands) | Or(operands):
+                deepest_first = sorted(operands, key=_depth, reverse=True)
+                parts = [self.expression(operand, negated) for operand in deepest_first]
+                either = isinstance(filter, Or) != negated
+                return f"({' OR '.join(parts)})" if either else " AND ".join(parts)
+            case Comparison(field, operator, value):
+                holds = f"ifnull({self._comparison(field, operator, value)}, 0)"
+            case Present(field):
+                holds = f"{self._type(field)} IS NOT NULL"
+        return f"NOT {holds}" if negated else holds
 
     def _comparison(self, field: Path, operator: Operator, value: Literal) -> str:
         """NULL or 0 when the field is absent."""
@@ -109,8 +115,10 @@ class _Translation:
 
     def _value(self, field: Path) -> str:
         match field:
-            case ("id",) | ("uri",):
-                return field[0]
+            case ("id",):
+                return "id"
+            case ("uri",):
+                return "nullif(uri, '')"
         return f"json_extract(metadata, {self._path(field)})"
 
     def _path(self, field: Path) -> str:
@@ -125,6 +133,15 @@ class _Translation:
         name = f"f{len(self.parameters)}"
         self.parameters[name] = value
         return f":{name}"
+
+
+def _depth(filter: Filter) -> int:
+    match filter:
+        case Not(operand):
+            return _depth(operand)
+        case And(operands) | Or(operands):
+            return 1 + max(map(_depth, operands))
+    return 0
 
 
 def _types(value: Literal) -> str:

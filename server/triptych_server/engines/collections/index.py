@@ -15,7 +15,7 @@ from triptych_server.engines.collections.view import Tail, View, make_view
 from triptych_server.errors import Unavailable
 
 _LOAD_ROWS = 10_000  # vectors read from the database at once
-_MAX_LAG = 10.0  # seconds between a commit and its view, at the very most
+_MAX_LAG = 5.0  # seconds between a commit and its view, at the very most
 
 _log = logging.getLogger(__name__)
 
@@ -74,11 +74,11 @@ class VectorIndex:
     def apply(self, transaction: Transaction) -> None:
         """Follow a transaction that was committed."""
         view, tail = self._view, self._tail
+        live = np.concatenate([view.live, np.ones(len(transaction.added), np.bool_)])
+        live[view.rows(np.array(transaction.removed, np.int64))] = False
         if transaction.added:
             seqs = np.array(list(transaction.added), np.int64)
             tail.append(seqs, np.stack(list(transaction.added.values())))
-        live = np.concatenate([view.live, np.ones(len(transaction.added), np.bool_)])
-        live[view.rows(np.array(transaction.removed, np.int64))] = False
         self._publish(make_view(transaction.tick, view.segment, tail, live), tail)
 
     def adopt(self, plan: Plan, made: Segment | None) -> None:

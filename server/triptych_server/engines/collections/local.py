@@ -42,6 +42,7 @@ from triptych_server.errors import (
     InvalidArgument,
     ResourceExhausted,
     TriptychError,
+    Unavailable,
 )
 
 MAX_QUEUED_READS = 4_096
@@ -148,6 +149,10 @@ class LocalCollectionStore:
             )
         )
 
+    async def settle(self, name: str) -> None:
+        """Wait until the background work that is due on a collection is done."""
+        await self._get(name).settle()
+
     async def close(self) -> None:
         if not self._closed:
             self._closed = True
@@ -163,6 +168,8 @@ class LocalCollectionStore:
         os.close(self._lock)
 
     def _get(self, name: str) -> LocalCollection:
+        if self._closed:
+            raise Unavailable("the store is closed")
         collection = self._collections.get(name)
         if collection is None:
             raise not_found(name)

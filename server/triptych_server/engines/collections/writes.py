@@ -6,19 +6,19 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from pathlib import Path
+from typing import TypeAlias, TypeVar
 
-from triptych_server.engines.collections.database import (
-    Transaction,
-    transaction,
-    translated_errors,
-)
+from triptych_server.engines.collections import database
+from triptych_server.engines.collections.database import Transaction
 from triptych_server.errors import Internal, ResourceExhausted, TriptychError
 
 MAX_QUEUED_ITEMS = 8_192
 _MAX_TRANSACTION_ITEMS = 2_048
 
+_T = TypeVar("_T")
 Change: TypeAlias = Callable[[Transaction], list[bool]]
 
 _log = logging.getLogger(__name__)
@@ -41,18 +41,19 @@ class WriteQueue:
     """Writes in the order of `put`; a write that is cancelled before its turn is not done.
 
     `publish` is called on the writing thread with each transaction once it is on disk and before
-    its writes are acknowledged; `recover` when one failed and it is uncertain what is on disk.
+    its writes are acknowledged.
     """
 
     def __init__(
         self,
+        path: Path,
         connection: sqlite3.Connection,
         publish: Callable[[Transaction], None],
-        recover: Callable[[], None],
     ) -> None:
+        self._path = path
         self._connection = connection
         self._publish = publish
-        self._recover = recover
+        self._unpublished: Transaction | None = None
         self._waiting: deque[_Write] = deque()
         self._waiting_items = 0
         self._closed = False
@@ -73,7 +74,7 @@ class WriteQueue:
             self._thread.submit(self._drain)
         return write.outcome
 
-    def run(self, task: Callable[[], None]) -> Future[None]:
+    def run(self, task: Callable[[], _T]) -> Future[_T]:
         """Run a task between transactions; raises `QueueClosedError` after `close`."""
         with self._lock:
             if self._closed:
@@ -94,19 +95,40 @@ class WriteQueue:
             if write.outcome.set_running_or_notify_cancel():
                 try:
                     changes.append((write, write.prepare()))
-                except TriptychError as error:
-                    write.outcome.set_exception(error)
+                except Exception as error:  # whatever it is, the one who waits must hear of it
+                    write.outcome.set_exception(_failure(error))
         if not changes:
             return
         try:
-            with translated_errors(), transaction(self._connection) as writing:
-                outcomes = [change(writing) for _, change in changes]
-            self._publish(writing)
-        except BaseException as error:  # whatever it is, those who wait must hear of it
-            self._fail([write for write, _ in changes], error)
+            outcomes = self._write([change for _, change in changes])
+        except Exception as error:
+            _log.error("%s: a transaction failed", self._path, exc_info=error)
+            for write, _ in changes:
+                write.outcome.set_exception(_failure(error))
+            with suppress(Exception):  # the next write tries again
+                self._catch_up()
             return
         for (write, _), outcome in zip(changes, outcomes, strict=True):
             write.outcome.set_result(outcome)
+        with suppress(OSError, sqlite3.Error):  # the next write tries again
+            database.shorten_log(self._connection, self._path)
+
+    def _write(self, changes: list[Change]) -> list[list[bool]]:
+        with database.translated_errors():
+            self._catch_up()
+            with database.transaction(self._connection) as self._unpublished:
+                outcomes = [change(self._unpublished) for change in changes]
+            self._catch_up()
+        return outcomes
+
+    def _catch_up(self) -> None:
+        """Publish the last transaction if it is on disk. It may be there though it failed: when
+        the disk did not confirm it, or when there was no memory to publish it."""
+        if self._unpublished is not None:
+            (tick,) = self._connection.execute("SELECT tick FROM clock").fetchone()
+            if tick == self._unpublished.tick:
+                self._publish(self._unpublished)
+            self._unpublished = None
 
     def _take(self) -> list[_Write]:
         taken: list[_Write] = []
@@ -118,13 +140,6 @@ class WriteQueue:
             self._waiting_items -= items
         return taken
 
-    def _fail(self, writes: list[_Write], error: BaseException) -> None:
-        _log.error("a transaction failed", exc_info=error)
-        try:
-            self._recover()
-        except Exception:  # the error that is reported is the first
-            _log.exception("the index could not be read again")
-        for write in writes:
-            write.outcome.set_exception(
-                error if isinstance(error, TriptychError) else Internal(f"writing failed: {error}")
-            )
+
+def _failure(error: Exception) -> TriptychError:
+    return error if isinstance(error, TriptychError) else Internal(f"a write failed: {error}")
