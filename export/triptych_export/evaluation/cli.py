@@ -11,7 +11,9 @@ from rich.table import Table
 from triptych import Client
 from triptych_export.evaluation.miniworld import ClipFigures, evaluate_clip
 
-app = typer.Typer(help="Measure the models of a running gateway.", no_args_is_help=True)
+app = typer.Typer(
+    help="Measure the models of a running gateway.", no_args_is_help=True, add_completion=False
+)
 
 
 @app.callback()

@@ -151,8 +151,8 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         deleted = await self._retrieval.delete_items(request.collection, list(request.ids))
         return search_pb2.DeleteItemsResponse(
             results=[
-                search_messages.deleted(item_id, found)
-                for item_id, found in zip(request.ids, deleted, strict=True)
+                search_messages.deleted(position, item_id, found)
+                for position, (item_id, found) in enumerate(zip(request.ids, deleted, strict=True))
             ]
         )
 

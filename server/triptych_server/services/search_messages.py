@@ -95,10 +95,10 @@ def upserted(
     )
 
 
-def deleted(item_id: str, found: bool) -> search_pb2.DeleteItemsResult:
+def deleted(position: int, item_id: str, found: bool) -> search_pb2.DeleteItemsResult:
     if found:
         return search_pb2.DeleteItemsResult(id=item_id)
-    error = NotFound("there is no such item", reason="ITEM_NOT_FOUND", field="ids")
+    error = NotFound("there is no such item", reason="ITEM_NOT_FOUND", field=f"ids[{position}]")
     return search_pb2.DeleteItemsResult(id=item_id, error=media.item_error(error))
 
 
