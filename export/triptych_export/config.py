@@ -1,0 +1,62 @@
+"""config.pbtxt: what Triton and the gateway read of an encoder."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from triptych_server.engines.encoders.spec import FEATURES
+
+_DATA_TYPES = {
+    "uint8": model_config_pb2.DataType.TYPE_UINT8,
+    "int64": model_config_pb2.DataType.TYPE_INT64,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How servers run an encoder: most rows, batches worth waiting for, one instance a GPU."""
+
+    max_batch_size: int = 64
+    preferred: Sequence[int] = (4, 8)
+    gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.max_batch_size < 1:
+            raise ValueError(f"max_batch_size must be at least 1, not {self.max_batch_size}")
+
+
+@dataclass(frozen=True, slots=True)
+class InputTensor:
+    """An input: numpy's name of its type, and its shape less the batch, -1 where it is dynamic."""
+
+    name: str
+    dtype: str
+    shape: Sequence[int]
+
+
+def config_text(
+    name: str,
+    inputs: Sequence[InputTensor],
+    dimension: int,
+    parameters: Mapping[str, str],
+    batching: Batching,
+) -> str:
+    """A ModelConfig in protobuf's text format; `parameters` without their prefix `triptych.`."""
+    config = model_config_pb2.ModelConfig(
+        name=name, backend="onnxruntime", max_batch_size=batching.max_batch_size
+    )
+    for tensor in inputs:
+        config.input.add(name=tensor.name, data_type=_DATA_TYPES[tensor.dtype], dims=tensor.shape)
+    config.output.add(
+        name=FEATURES, data_type=model_config_pb2.DataType.TYPE_FP32, dims=[dimension]
+    )
+    config.dynamic_batching.preferred_batch_size.extend(
+        size for size in batching.preferred if size <= batching.max_batch_size
+    )
+    if batching.gpu:
+        config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_GPU, count=1)
+    for key, value in parameters.items():
+        config.parameters[f"triptych.{key}"].string_value = value
+    return str(text_format.MessageToString(config))

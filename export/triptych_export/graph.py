@@ -1,0 +1,39 @@
+"""Torch module to ONNX file."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from triptych_export.quiet import quiet
+from triptych_server.engines.encoders.spec import FEATURES
+
+OPSET = 20
+LARGEST_FILE = 2**31 - 2**20  # bytes; protobuf's limit, less room for the nodes
+
+
+def write_graph(
+    tower: nn.Module,
+    example: Mapping[str, torch.Tensor],
+    axes: Mapping[int, str],
+    path: Path,
+) -> None:
+    """Trace `tower` on `example` and write it with the dynamic `axes` of every input.
+
+    Weights beyond `LARGEST_FILE` lie beside the file as `<name>.data`.
+    """
+    size = sum(tensor.nbytes for tensor in tower.state_dict().values())
+    with quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            tower.eval(),
+            kwargs=dict(example),
+            input_names=list(example),
+            output_names=[FEATURES],
+            opset_version=OPSET,
+            dynamic_shapes={name: dict(axes) for name in example},
+            dynamo=True,
+            verbose=False,
+        )
+        assert program is not None  # it is with dynamo=True
+        program.save(str(path), external_data=size > LARGEST_FILE)
