@@ -44,8 +44,9 @@ check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, and compare the stubs 
 	@$(MAKE) --no-print-directory protos STUBS=build/stubs/triptych/v1
 	diff -r -x __pycache__ -x __init__.py build/stubs/triptych/v1 clients/python/triptych/v1
 
-bench: $(VENV)/.installed-dev ## Measure throughput and latency against ONNX Runtime alone.
+bench: $(VENV)/.installed-dev ## Measure throughput, latency and restarts.
 	$(BIN)/python clients/loadtest/bench.py
+	$(BIN)/python clients/loadtest/restart.py
 
 protos: $(VENV)/.installed-dev ## Regenerate the Python stubs from protos/.
 	@rm -f $(STUBS)/*_pb2*.py $(STUBS)/*_pb2*.pyi

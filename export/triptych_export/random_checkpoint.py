@@ -154,17 +154,18 @@ TINY = Size(
 
 
 def write_random_checkpoint(
-    architecture: str, directory: Path, *, tiny: bool = False, seed: int = 0
+    architecture: str, directory: Path, *, size: Size | None = None, seed: int = 0
 ) -> None:
     """Write a checkpoint of one of `ARCHITECTURES` that `from_pretrained` reads.
 
-    `tiny` keeps the architecture and shrinks it to a few hundred kilobytes. Raises `KeyError`.
+    `size` is the published one unless given; `TINY` takes a few hundred kilobytes. Raises
+    `KeyError`.
     """
     chosen = ARCHITECTURES[architecture]
     directory.mkdir(parents=True, exist_ok=True)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        for part in chosen.build(TINY if tiny else chosen.full):
+        for part in chosen.build(size or chosen.full):
             part.save_pretrained(directory)
 
 
@@ -177,7 +178,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     write_random_checkpoint(
-        arguments.architecture, arguments.directory, tiny=arguments.tiny, seed=arguments.seed
+        arguments.architecture,
+        arguments.directory,
+        size=TINY if arguments.tiny else None,
+        seed=arguments.seed,
     )
 
 

@@ -34,6 +34,11 @@ class GatewayProcess:
         """Send a signal to the gateway."""
         self._running().send_signal(signum)
 
+    def kill(self) -> None:
+        """End the gateway with SIGKILL, as a crash would."""
+        self._running().kill()
+        self._running().wait()
+
     def wait(self) -> int:
         """Wait for the gateway's end; returns its exit code."""
         return self._running().wait()

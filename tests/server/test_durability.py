@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -43,10 +42,9 @@ def write_and_kill(process: GatewayProcess, stubs: Stubs, generation: int) -> se
     deletion = search_pb2.DeleteItemsRequest(collection="a", ids=set(gone))
     stubs.search.DeleteItems(deletion)
     acknowledged += [next(call).id for _ in range(generation * 37 % 400)]
-    process.send_signal(signal.SIGKILL)
+    process.kill()
     with pytest.raises(grpc.RpcError):
         acknowledged.extend(each.id for each in call)
-    process.wait()
     return set(acknowledged) - set(gone)
 
 
