@@ -6,6 +6,7 @@ BUF := build/tools/node_modules/.bin/buf
 STUBS := clients/python/triptych/v1
 PICTURES ?=
 CHECKPOINT ?=
+TESTS ?=
 
 .PHONY: help demo test test-packaging test-engines check bench protos serve clean
 .DEFAULT_GOAL := help
@@ -27,8 +28,8 @@ demo: $(VENV)/.installed-server $(if $(CHECKPOINT),$(VENV)/.installed-export) ##
 serve: $(VENV)/.installed-server ## Run the gateway with the shipped models.
 	$(BIN)/triptych serve
 
-test: $(VENV)/.installed-dev ## Run the fast tests.
-	$(BIN)/python -m pytest -q
+test: $(VENV)/.installed-dev ## Run the fast tests, or those of TESTS=PATH.
+	$(BIN)/python -m pytest -q $(TESTS)
 
 test-packaging: $(VENV)/.installed-dev ## Build the wheel and try the stubs on the protobuf runtimes.
 	$(BIN)/python -m pytest -q -m packaging

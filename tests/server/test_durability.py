@@ -13,8 +13,8 @@ from calls import Stubs, vector
 from triptych.v1 import search_pb2
 from triptych_server.launch import GatewayProcess
 
-# Each kill takes some seconds; `TRIPTYCH_KILLS=20 pytest tests/server/test_durability.py` is the
-# full run.
+# Each kill takes some seconds; `TRIPTYCH_KILLS=20 make test TESTS=tests/server/test_durability.py`
+# is the full run.
 KILLS = int(os.environ.get("TRIPTYCH_KILLS", "2"))
 ACKNOWLEDGED = 1_000
 DIMENSION = 128
