@@ -34,7 +34,7 @@ from triptych_server.engines.collections.protocol import (
     StoredItem,
 )
 from triptych_server.engines.collections.reader import PoolClosedError, Reader, ReaderPool
-from triptych_server.engines.collections.rows import rows
+from triptych_server.engines.collections.rows import checked_text, rows
 from triptych_server.engines.collections.view import View
 from triptych_server.engines.collections.writes import Change, QueueClosedError, WriteQueue
 from triptych_server.errors import InvalidArgument, NotFound
@@ -82,9 +82,12 @@ class LocalCollection:
 
     async def delete_items(self, ids: Sequence[str]) -> list[bool]:
         """Delete items; returns for each id whether there was such an item."""
-        return await self._write(
-            len(ids), lambda: lambda writing: [writing.delete(item_id) for item_id in ids]
-        )
+
+        def prepare() -> Change:
+            checked = [checked_text(item_id, "ids") for item_id in ids]
+            return lambda writing: [writing.delete(item_id) for item_id in checked]
+
+        return await self._write(len(ids), prepare)
 
     def item(self, item_id: str, include: Include) -> StoredItem:
         """Raises `NotFound`."""

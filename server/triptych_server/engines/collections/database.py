@@ -108,10 +108,10 @@ def describe(connection: sqlite3.Connection, name: str) -> Collection:
 
 @contextmanager
 def translated_errors() -> Iterator[None]:
-    """SQLite's errors as those that a caller can see."""
+    """Errors of SQLite and of files as those that a caller can see."""
     try:
         yield
-    except sqlite3.OperationalError as error:  # disk full, read-only, busy, I/O
+    except (sqlite3.OperationalError, OSError) as error:  # disk full, read-only, busy, I/O
         raise Unavailable(
             f"the collection cannot be used now: {error}", reason="STORE_UNAVAILABLE"
         ) from error

@@ -24,7 +24,8 @@ def publish(draft: Path, final: Path) -> None:
 
 
 def remove(directory: Path, trash: Path) -> None:
-    """Remove a directory so that a crash leaves it whole or under the name `trash`."""
+    """Remove a directory; whatever fails, it is left whole or under the name `trash`."""
+    shutil.rmtree(trash, ignore_errors=True)
     directory.rename(trash)
     fsync(trash.parent)
-    shutil.rmtree(trash)
+    shutil.rmtree(trash, ignore_errors=True)

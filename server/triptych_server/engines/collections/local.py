@@ -199,6 +199,7 @@ class LocalCollectionStore:
                 field="name",
             )
         draft = self._directory / f"{_DRAFT}{collection.name}"
+        shutil.rmtree(draft, ignore_errors=True)  # of an attempt that failed
         with database.translated_errors():
             draft.mkdir()
             database.create(draft / DATABASE, collection)
@@ -213,7 +214,8 @@ class LocalCollectionStore:
         if isinstance(collection, LocalCollection):
             collection.close()
         # Only now: SQLite's files go by their names, which a new collection may take.
-        files.remove(self._directory / name, self._directory / f"{_TRASH}{name}")
+        with database.translated_errors():
+            files.remove(self._directory / name, self._directory / f"{_TRASH}{name}")
         del self._collections[name]
 
     def _open(self, name: str) -> LocalCollection | TriptychError:

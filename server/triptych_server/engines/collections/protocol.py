@@ -123,7 +123,13 @@ class CollectionStore(Protocol):
         ...
 
     async def upsert(self, name: str, items: Sequence[Item]) -> Sequence[bool]:
-        """Write items in order, all or none; returns for each whether its id was new."""
+        """Write items in order, all or none; returns for each whether its id was new.
+
+        Concurrent calls are written in the order in which they were made. Raises
+        `InvalidArgument`, with the field of the item at fault, for a vector of another dimension
+        and for metadata that is not JSON (finite numbers, strings without U+0000), and
+        `ResourceExhausted` at once when too many items wait.
+        """
         ...
 
     async def get_item(self, name: str, item_id: str, include: Include) -> StoredItem:
@@ -132,7 +138,9 @@ class CollectionStore(Protocol):
 
     async def list_items(
         self, name: str, *, limit: int, cursor: int | None, filter: Filter | None, include: Include
-    ) -> ItemPage: ...
+    ) -> ItemPage:
+        """At most `limit` items that match, from the start or where `cursor` continues."""
+        ...
 
     async def delete_items(self, name: str, ids: Sequence[str]) -> Sequence[bool]:
         """Delete items; returns for each id whether there was such an item."""
@@ -152,6 +160,7 @@ class CollectionStore(Protocol):
     ) -> Sequence[Hit]:
         """Hits number `offset` to `offset + limit` for `vector`, `[D]` float32, best first, leaving
         out items below `threshold`, those that `filter` does not match and the ids in `exclude`.
+        Of equal scores the item written earlier comes first.
         """
         ...
 

@@ -40,7 +40,8 @@ def _row(item: Item, dimension: int) -> Row:
             reason="DIMENSION_MISMATCH",
         )
     metadata = json_text(_canonical(item.metadata, "metadata", 0))
-    return Row(item.id, vector, metadata, item.uri, item.content)
+    uri = checked_text(item.uri, "uri")
+    return Row(checked_text(item.id, "id"), vector, metadata, uri, item.content)
 
 
 def _canonical(value: Any, field: str, depth: int) -> Any:
@@ -52,7 +53,7 @@ def _canonical(value: Any, field: str, depth: int) -> Any:
         case None | bool():
             return value
         case str():
-            return _text(value, field)
+            return checked_text(value, field)
         case int():
             return value if -(2**63) <= value < 2**63 else _number(value, field)
         case float():
@@ -62,7 +63,7 @@ def _canonical(value: Any, field: str, depth: int) -> Any:
                 _key(key, field): _canonical(each, f"{field}.{key}", depth + 1)
                 for key, each in value.items()
             }
-        case Sequence():
+        case list() | tuple():
             return [
                 _canonical(each, f"{field}[{position}]", depth + 1)
                 for position, each in enumerate(value)
@@ -73,10 +74,11 @@ def _canonical(value: Any, field: str, depth: int) -> Any:
 def _key(key: object, field: str) -> str:
     if not isinstance(key, str):
         raise InvalidArgument(field, f"has a key that is no string: {key!r}")
-    return _text(key, field)
+    return checked_text(key, field)
 
 
-def _text(text: str, field: str) -> str:
+def checked_text(text: str, field: str) -> str:
+    """The text, if SQLite can hold it; raises `InvalidArgument`."""
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
         raise InvalidArgument(field, "has a string with U+0000 or half a surrogate pair")
     return text

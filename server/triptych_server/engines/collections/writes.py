@@ -15,7 +15,7 @@ from triptych_server.engines.collections import database
 from triptych_server.engines.collections.database import Transaction
 from triptych_server.errors import Internal, ResourceExhausted, TriptychError
 
-MAX_QUEUED_ITEMS = 8_192
+MAX_QUEUED_ITEMS = 65_536  # of each collection; 128 MiB of vectors of 512 components
 _MAX_TRANSACTION_ITEMS = 2_048
 
 _T = TypeVar("_T")

@@ -212,6 +212,8 @@ async def test_a_replacement_takes_the_place_of_all_parts(
         (item("x", a="\0"), "metadata.a"),
         (item("x", a="\ud800"), "metadata.a"),
         (item("x", a=object()), "metadata.a"),
+        (item("x", a=b"bytes"), "metadata.a"),
+        (item("\ud800"), "id"),
     ],
 )
 async def test_a_bad_item_fails_its_call_and_no_other(
