@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -70,18 +71,16 @@ def load_checkpoint(checkpoint: str | Path, revision: str | None = None) -> Chec
     elif directory.is_absolute() or len(directory.parts) > 2:
         raise CheckpointError(f"{checkpoint}: no such directory")
     else:
-        where = source = str(checkpoint)
-        name = directory.name
+        where, name = str(checkpoint), directory.name
+        revision = _commit(where, revision)
+        source = f"{where}@{revision}"
     config = _read(where, "config.json", AutoConfig, revision=revision)
-    commit = getattr(config, "_commit_hash", None)
     family = FAMILIES.get(config.model_type)
     if family is None:
         known = ", ".join(FAMILIES)
         raise CheckpointError(
             f"{checkpoint}: architecture {config.model_type!r} cannot be exported; known: {known}"
         )
-    if commit is not None:
-        source, revision = f"{source}@{commit}", commit
     model = _model(where, revision)
     processor = _read(
         where, "preprocessor_config.json", AutoImageProcessor, revision=revision, backend="pil"
@@ -95,6 +94,17 @@ def load_checkpoint(checkpoint: str | Path, revision: str | None = None) -> Chec
         text = text_steps(tokenizer, positions, family.text, where)
         _check_vocabulary(model, tokenizer, where)
     return Checkpoint(name, source, family, model, processor, tokenizer, image, text)
+
+
+def _commit(repository: str, revision: str | None) -> str:
+    """The commit that `revision` of a hub id means now; all files are then read at it."""
+    try:
+        # The hub's cache keeps each file under snapshots/<commit>/.
+        return Path(hf_hub_download(repository, "config.json", revision=revision)).parent.name
+    except _UNREADABLE as error:
+        raise CheckpointError(
+            f"{repository}: no such directory, and not on the hub: {_first_line(error)}"
+        ) from error
 
 
 def _read(where: str, file: str, reader: Any, **options: Any) -> Any:

@@ -116,6 +116,8 @@ class _Job:
                 parity = measure(written / GRAPH_FILE, samples)
                 failures = parity.failures(FLOORS[self.precision])
                 if not failures:
+                    for file in written.iterdir():
+                        file.chmod(0o644)  # onnx writes large weights for their owner alone
                     written.rename(version)
                     return scheme, parity
                 refused.append(f"{scheme}: {', '.join(failures)}")

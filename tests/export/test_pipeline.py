@@ -1,0 +1,246 @@
+"""From a checkpoint to encoders that a gateway serves."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from google.protobuf import text_format
+from onnx import numpy_helper
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, Dinov2Model
+from tritonclient.grpc import model_config_pb2
+
+from triptych_export.config import Batching
+from triptych_export.errors import ParityError, RepositoryError
+from triptych_export.parity import FLOORS, Precision
+from triptych_export.pipeline import export_clip
+from triptych_export.precision import SCHEMES
+from triptych_export.report import ExportReport
+from triptych_export.samples import draw_pictures
+from triptych_server.engines.encoders.spec import EncoderSpec, Role, spec_from_config
+from triptych_server.media.content import RawImage
+from triptych_server.media.image import to_pixels
+from triptych_server.media.text import TextTokenizer
+
+CONTRASTIVE = ["clip-vit-b32", "chinese-clip-vit-b16", "siglip-b16-224"]
+EVERY = [*CONTRASTIVE, "dinov2-base"]
+CAPTIONS = ["two cats on a sofa", "一只狗在海滩上奔跑", "", "a very long caption " * 60]
+
+
+def read_spec(folder: Path) -> EncoderSpec:
+    config = model_config_pb2.ModelConfig()
+    text_format.Parse((folder / "config.pbtxt").read_text(), config)
+    return spec_from_config(config, "1")
+
+
+def run(folder: Path, inputs: Mapping[str, Any]) -> np.ndarray:
+    session = onnxruntime.InferenceSession(folder / "1" / "model.onnx")
+    return session.run(["features"], dict(inputs))[0]
+
+
+def gateway_pixels(pictures: list[Image.Image], spec: EncoderSpec) -> np.ndarray:
+    assert spec.image is not None
+    raw = [RawImage(picture.height, picture.width, picture.tobytes()) for picture in pictures]
+    return np.stack([to_pixels(picture, spec.image) for picture in raw])
+
+
+def gateway_features(repository: Path, name: str, texts: list[str]) -> np.ndarray:
+    spec = read_spec(repository / f"{name}-text")
+    assert spec.text is not None
+    tokenizer = TextTokenizer.read(repository, spec.name, spec.text)
+    rows = []
+    for text in texts:
+        tokens = tokenizer.encode(text)
+        inputs = {"input_ids": tokens.input_ids, "attention_mask": tokens.attention_mask}
+        rows.append(run(repository / spec.name, inputs))
+    return np.concatenate(rows)
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_fp32_parity_is_far_within_its_floor(
+    exports: Mapping[str, ExportReport], architecture: str
+) -> None:
+    for encoder in exports[architecture].encoders:
+        assert encoder.parity.cosine > 0.99999
+        assert encoder.parity.max_abs_difference < 1e-5
+        assert encoder.parity.company < 1e-5
+        assert encoder.parity.adversarial_company < 1e-5
+        assert encoder.parity.variation > 1e-2
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_the_gateway_understands_every_config(
+    exports: Mapping[str, ExportReport], repository: Path, architecture: str
+) -> None:
+    report = exports[architecture]
+    specs = [read_spec(repository / encoder.folder) for encoder in report.encoders]
+    assert [spec.name for spec in specs] == [encoder.folder for encoder in report.encoders]
+    assert {spec.model for spec in specs} == {architecture}
+    assert {spec.space for spec in specs} == {report.space}
+    assert {spec.precision for spec in specs} == {"fp32"}
+    assert {spec.dimension for spec in specs} == {e.dimension for e in report.encoders}
+    assert specs[0].role is Role.IMAGE
+    assert specs[0].image is not None
+    assert (specs[0].image.height, specs[0].image.width) == (32, 32)
+    assert [spec.role for spec in specs[1:]] == [Role.TEXT] * (architecture in CONTRASTIVE)
+    assert all((spec.scoring is not None) == (architecture in CONTRASTIVE) for spec in specs)
+
+
+def test_preprocessing_is_that_of_each_checkpoint(
+    exports: Mapping[str, ExportReport], repository: Path
+) -> None:
+    edges = {name: read_spec(repository / f"{name}-image").image for name in exports}
+    assert {name: image and image.shortest_edge for name, image in edges.items()} == {
+        "clip-vit-b32": 32,
+        "chinese-clip-vit-b16": 32,
+        "siglip-b16-224": None,
+        "dinov2-base": 36,
+    }
+    texts = {name: read_spec(repository / f"{name}-text").text for name in CONTRASTIVE}
+    assert {name: text and text.lengths for name, text in texts.items()} == {
+        "clip-vit-b32": (8, 16, 32, 64, 77),
+        "chinese-clip-vit-b16": (8, 16, 32, 52),
+        "siglip-b16-224": (64,),
+    }
+
+
+@pytest.mark.parametrize("architecture", EVERY)
+def test_the_gateway_resizes_as_the_checkpoints_processor_does(
+    exports: Mapping[str, ExportReport],
+    checkpoints: Mapping[str, Path],
+    repository: Path,
+    architecture: str,
+) -> None:
+    processor = AutoImageProcessor.from_pretrained(checkpoints[architecture], backend="pil")
+    pictures = draw_pictures(6, seed=7)
+    own = np.stack(processor(pictures, do_rescale=False, do_normalize=False)["pixel_values"])
+    pixels = gateway_pixels(pictures, read_spec(repository / f"{architecture}-image"))
+    difference = np.abs(pixels.transpose(0, 3, 1, 2).astype(int) - own)
+    assert difference.mean(axis=(1, 2, 3)).max() < 0.1
+    assert difference.max() <= 3
+
+
+@pytest.mark.parametrize("architecture", CONTRASTIVE)
+def test_served_logits_equal_those_of_transformers(
+    exports: Mapping[str, ExportReport],
+    checkpoints: Mapping[str, Path],
+    repository: Path,
+    architecture: str,
+) -> None:
+    """The whole way: the gateway's preprocessing, the ONNX towers, the scale and the bias."""
+    spec = read_spec(repository / f"{architecture}-image")
+    assert spec.scoring is not None
+    # Pictures of the encoder's size, so that no resampling blurs the comparison.
+    pictures = [picture.resize((32, 32)) for picture in draw_pictures(3, seed=5)]
+    images = run(repository / spec.name, {"pixels": gateway_pixels(pictures, spec)})
+    texts = gateway_features(repository, architecture, CAPTIONS)
+    logits = spec.scoring.logit_scale * images @ texts.T + spec.scoring.logit_bias
+    assert np.abs(logits - reference_logits(checkpoints[architecture], pictures)).max() < 1e-3
+
+
+def reference_logits(checkpoint: Path, pictures: list[Image.Image]) -> np.ndarray:
+    model = AutoModel.from_pretrained(checkpoint, dtype=torch.float32).eval()
+    processor = AutoImageProcessor.from_pretrained(checkpoint, backend="pil")
+    tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+    siglip = model.config.model_type == "siglip"
+    tokens = tokenizer(
+        CAPTIONS,
+        truncation=True,
+        max_length=52 if model.config.model_type == "chinese_clip" else None,
+        padding="max_length" if siglip else True,
+        return_tensors="pt",
+    )
+    with torch.inference_mode():
+        pixels = processor(pictures, return_tensors="pt")
+        return model(**tokens, **pixels).logits_per_image.numpy()
+
+
+def test_dinov2_gives_the_normalised_class_token(
+    exports: Mapping[str, ExportReport], checkpoints: Mapping[str, Path], repository: Path
+) -> None:
+    spec = read_spec(repository / "dinov2-base-image")
+    pictures = [Image.new("RGB", (36, 36), colour) for colour in ("red", "navy", "white")]
+    features = run(repository / spec.name, {"pixels": gateway_pixels(pictures, spec)})
+    model = Dinov2Model.from_pretrained(checkpoints["dinov2-base"]).eval()
+    processor = AutoImageProcessor.from_pretrained(checkpoints["dinov2-base"], backend="pil")
+    with torch.inference_mode():
+        token = model(**processor(pictures, return_tensors="pt")).last_hidden_state[:, 0]
+    expected = torch.nn.functional.normalize(token).numpy()
+    assert np.abs(features - expected).max() < 1e-5
+
+
+def test_a_damaged_graph_is_refused_and_nothing_is_left_behind(
+    checkpoints: Mapping[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damage(source: Path, target: Path, calibration: object) -> None:
+        model = onnx.load(source)
+        weight = max(model.graph.initializer, key=lambda tensor: len(tensor.raw_data))
+        values = numpy_helper.to_array(weight) * 1.05
+        weight.CopyFrom(numpy_helper.from_array(values.astype(np.float32), weight.name))
+        onnx.save(model, target)
+
+    monkeypatch.setitem(SCHEMES, Precision.FP32, {"fp32": damage})
+    with pytest.raises(ParityError, match=r"dinov2-base-image .* max abs difference .* > 0\.0001"):
+        export_clip(checkpoints["dinov2-base"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_that_sees_no_difference_is_refused(
+    checkpoints: Mapping[str, Path], tmp_path: Path
+) -> None:
+    blind = Dinov2Model.from_pretrained(checkpoints["dinov2-base"])
+    with torch.no_grad():
+        blind.layernorm.weight.zero_()
+        blind.layernorm.bias.fill_(1)
+    checkpoint = tmp_path / "blind"
+    blind.save_pretrained(checkpoint)
+    AutoImageProcessor.from_pretrained(checkpoints["dinov2-base"], backend="pil").save_pretrained(
+        checkpoint
+    )
+    with pytest.raises(ParityError, match="outputs vary by"):
+        export_clip(checkpoint, tmp_path / "repository")
+    assert list((tmp_path / "repository").iterdir()) == []
+
+
+def test_a_taken_name_is_refused_unless_overwritten(
+    exports: Mapping[str, ExportReport], checkpoints: Mapping[str, Path], repository: Path
+) -> None:
+    config = repository / "dinov2-base-image" / "config.pbtxt"
+    before = config.read_text()
+    with pytest.raises(RepositoryError, match="dinov2-base-image is there already"):
+        export_clip(checkpoints["dinov2-base"], repository)
+    assert config.read_text() == before
+
+
+def test_int8_takes_the_scheme_whose_rows_do_not_depend_on_their_batch(
+    exports: Mapping[str, ExportReport], checkpoints: Mapping[str, Path], tmp_path: Path
+) -> None:
+    batching = Batching(max_batch_size=4, preferred=(4, 8), gpu=True)
+    report = export_clip(checkpoints["dinov2-base"], tmp_path, precision="int8", batching=batching)
+    (encoder,) = report.encoders
+    assert encoder.scheme == "int8 static"
+    assert encoder.parity.failures(FLOORS[Precision.INT8]) == []
+    assert encoder.file_bytes < exports["dinov2-base"].encoders[0].file_bytes
+    assert report.space == exports["dinov2-base"].space
+    assert [path.name for path in tmp_path.iterdir()] == ["dinov2-base-int8-image"]
+    config = (tmp_path / encoder.folder / "config.pbtxt").read_text()
+    assert "max_batch_size: 4" in config
+    assert "preferred_batch_size: 8" not in config
+    assert "kind: KIND_GPU" in config
+    assert read_spec(tmp_path / encoder.folder).precision == "int8"
+
+
+def test_the_report_is_json_and_states_figures_and_floors(
+    exports: Mapping[str, ExportReport],
+) -> None:
+    report = json.loads(json.dumps(exports["clip-vit-b32"].to_json()))
+    assert report["floor"]["cosine"] == 0.9999
+    assert report["encoders"][1]["folder"] == "clip-vit-b32-text"
+    assert report["encoders"][1]["parity"]["samples"] > 40
+    assert "floor 0.9999" in str(exports["clip-vit-b32"])

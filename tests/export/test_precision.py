@@ -1,0 +1,96 @@
+"""What each precision does to a network, and what its floor catches."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from triptych_export.checkpoint import load_checkpoint
+from triptych_export.encoder import Encoder
+from triptych_export.image_encoder import ImageEncoder
+from triptych_export.parity import FLOORS, Parity, Precision, measure
+from triptych_export.precision import SCHEMES
+from triptych_export.report import ExportReport
+from triptych_export.samples import draw_pictures
+from triptych_export.text_encoder import TextEncoder
+
+
+@pytest.fixture(scope="module", params=["image", "text"])
+def encoder(request: pytest.FixtureRequest, checkpoints: Mapping[str, Path]) -> Encoder:
+    checkpoint = load_checkpoint(checkpoints["clip-vit-b32"])
+    if request.param == "image":
+        return ImageEncoder(checkpoint, draw_pictures(32))
+    assert checkpoint.text is not None
+    return TextEncoder(checkpoint, checkpoint.text)
+
+
+@pytest.fixture
+def fp32(encoder: Encoder, exports: Mapping[str, ExportReport], repository: Path) -> Path:
+    suffix = encoder.role.value.removesuffix("_encoder")
+    return repository / f"{exports['clip-vit-b32'].model}-{suffix}" / "1" / "model.onnx"
+
+
+def convert(
+    encoder: Encoder, precision: Precision, scheme: str, source: Path, target: Path
+) -> Parity:
+    SCHEMES[precision][scheme](source, target, encoder.calibration())
+    return measure(target, encoder.samples())
+
+
+def test_fp16_halves_the_weights_and_reaches_its_floor(
+    encoder: Encoder, fp32: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "model.onnx"
+    parity = convert(encoder, Precision.FP16, "fp16", fp32, target)
+    assert parity.failures(FLOORS[Precision.FP16]) == []
+    assert parity.max_abs_difference > 1e-5  # it was converted indeed
+    model = onnx.load(target)
+    onnx.checker.check_model(model)
+    tensor = model.graph.output[0].type.tensor_type
+    assert tensor.elem_type == onnx.TensorProto.FLOAT
+    weights = [t for t in model.graph.initializer if len(t.dims) == 2 and min(t.dims) > 16]
+    assert {t.data_type for t in weights} == {onnx.TensorProto.FLOAT16}
+
+
+def test_static_int8_reaches_its_floor_beside_adversarial_rows(
+    encoder: Encoder, fp32: Path, tmp_path: Path
+) -> None:
+    parity = convert(encoder, Precision.INT8, "int8 static", fp32, tmp_path / "model.onnx")
+    assert parity.failures(FLOORS[Precision.INT8]) == []
+    assert parity.adversarial_company < 1e-5
+
+
+def test_dynamic_int8_is_caught_letting_rows_change_each_other(
+    encoder: Encoder, fp32: Path, tmp_path: Path
+) -> None:
+    parity = convert(encoder, Precision.INT8, "int8 dynamic", fp32, tmp_path / "model.onnx")
+    failures = parity.failures(FLOORS[Precision.INT8])
+    assert any("beside adversarial rows" in failure for failure in failures)
+    assert parity.cosine > FLOORS[Precision.INT8].cosine
+
+
+def test_large_networks_keep_their_weights_in_a_second_file(
+    encoder: Encoder, fp32: Path, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "fp32" / "model.onnx", tmp_path / "fp16" / "model.onnx"
+    source.parent.mkdir()
+    target.parent.mkdir()
+    onnx.save(onnx.load(fp32), source, save_as_external_data=True, location="model.onnx.data")
+    parity = convert(encoder, Precision.FP16, "fp16", source, target)
+    assert parity.failures(FLOORS[Precision.FP16]) == []
+    assert {file.name for file in target.parent.iterdir()} == {"model.onnx", "model.onnx.data"}
+
+
+def test_not_a_number_reaches_no_floor() -> None:
+    nothing = Parity(
+        samples=8,
+        cosine=np.nan,
+        centred_cosine=np.nan,
+        max_abs_difference=np.nan,
+        company=np.nan,
+        adversarial_company=np.nan,
+        variation=np.nan,
+    )
+    assert len(nothing.failures(FLOORS[Precision.INT8])) == 6
