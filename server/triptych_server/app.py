@@ -58,7 +58,7 @@ class Gateway:
 
     @classmethod
     async def start(cls, settings: Settings) -> "Gateway":
-        """Build all parts and listen; raises `OSError` or `ValueError` if that fails."""
+        """Build all parts and listen. Raises `OSError`, `ValueError` or a `TriptychError`."""
         async with AsyncExitStack() as stack:
             executor = stack.enter_context(
                 ThreadPoolExecutor(settings.threads, thread_name_prefix="media")

@@ -155,6 +155,7 @@ class Retrieval:
         error that stands in its place."""
         items = [each.item for each in prepared if isinstance(each, Prepared)]
         try:
+            await self._check_same(collection)
             created = iter(await self._store.upsert(collection.name, items) if items else ())
         except TriptychError as error:
             return [each if isinstance(each, TriptychError) else error for each in prepared]
@@ -223,6 +224,16 @@ class Retrieval:
                 field="collection",
             )
         return model
+
+    async def _check_same(self, collection: Collection) -> None:
+        """Refuse to write vectors of one collection into another that took its name."""
+        present = await self._store.get(collection.name)
+        if present.create_time != collection.create_time:
+            raise FailedPrecondition(
+                f"the collection {collection.name!r} was deleted and made again",
+                reason="COLLECTION_REPLACED",
+                field="collection",
+            )
 
     async def _content(self, draft: Draft) -> StoredContent | None:
         if not draft.store_content or isinstance(draft.source, np.ndarray):

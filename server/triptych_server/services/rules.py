@@ -161,23 +161,32 @@ def encoded_bytes(most: int) -> Rule:
     return rule
 
 
-def finite_struct(value: Any, path: str) -> Iterator[Violation]:
-    """A google.protobuf.Struct whose numbers are finite and whose values are all set."""
+def json_object(value: Any, path: str) -> Iterator[Violation]:
+    """A google.protobuf.Struct that can be stored: its values are set, its numbers finite, and its
+    strings without U+0000."""
     for key, member in value.fields.items():
-        yield from _finite_value(member, f"{path}.{key}")
+        yield from _no_nul(key, path)
+        yield from _json_value(member, f"{path}.{key}")
 
 
-def _finite_value(value: Any, path: str) -> Iterator[Violation]:
+def _json_value(value: Any, path: str) -> Iterator[Violation]:
     match value.WhichOneof("kind"):
         case None:
             yield Violation(path, "must have a value")
         case "number_value":
             yield from finite(value.number_value, path)
+        case "string_value":
+            yield from _no_nul(value.string_value, path)
         case "struct_value":
-            yield from finite_struct(value.struct_value, path)
+            yield from json_object(value.struct_value, path)
         case "list_value":
             for position, element in enumerate(value.list_value.values):
-                yield from _finite_value(element, f"{path}[{position}]")
+                yield from _json_value(element, f"{path}[{position}]")
+
+
+def _no_nul(value: str, path: str) -> Iterator[Violation]:
+    if "\0" in value:
+        yield Violation(path, "must not hold U+0000")
 
 
 def vector_data(value: Any, path: str) -> Iterator[Violation]:

@@ -13,8 +13,8 @@ from triptych_server.services.rules import (
     each,
     fields,
     finite,
-    finite_struct,
     first_of,
+    json_object,
     matching,
     one_of,
     present,
@@ -70,7 +70,7 @@ UPSERT_ITEM = all_of(
     fields(
         item=fields(
             id=ITEM_ID,
-            metadata=first_of(_metadata_size, finite_struct),
+            metadata=first_of(_metadata_size, json_object),
             uri=all_of(characters(0, 2_048), printable),
         )
     ),

@@ -113,15 +113,20 @@ def test_search_needs_a_query() -> None:
     assert violated(SEARCH, request) == ["query", "query.terms"]
 
 
-def test_metadata_must_be_finite_and_set() -> None:
+def test_metadata_must_be_storable() -> None:
     metadata = Struct()
     metadata.update({"fine": [1, {"deep": "x"}], "gone": None})
     metadata.fields["bad"].number_value = math.nan
+    metadata.fields["nul"].string_value = "a\0b"
     metadata.fields["list"].list_value.values.append(Value())
     request = search_pb2.UpsertItemsRequest(
         item=search_pb2.Item(id="a", metadata=metadata), content=text("x")
     )
-    assert sorted(violated(UPSERT_ITEM, request)) == ["item.metadata.bad", "item.metadata.list[0]"]
+    assert sorted(violated(UPSERT_ITEM, request)) == [
+        "item.metadata.bad",
+        "item.metadata.list[0]",
+        "item.metadata.nul",
+    ]
 
 
 def test_metadata_is_bounded() -> None:

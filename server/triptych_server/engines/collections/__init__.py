@@ -1,5 +1,7 @@
 """Collection stores: who keeps items and finds the nearest."""
 
+import os
+
 from triptych_server.engines.collections.protocol import (
     Collection,
     CollectionStore,
@@ -25,3 +27,7 @@ __all__ = [
     "StoredContent",
     "StoredItem",
 ]
+
+# Threads of OpenMP that wait would spin, and take the cores from the encoders. It reads this when
+# faiss is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
