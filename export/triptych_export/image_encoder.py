@@ -14,7 +14,7 @@ from triptych_export.parity import Inputs, Samples, unit
 from triptych_export.samples import adversarial_pixels
 from triptych_server.engines.encoders.spec import PIXELS, Role
 
-_ROWS = 8
+ROWS = 8
 _MATES = 7
 
 
@@ -57,9 +57,9 @@ class ImageEncoder:
 
     def samples(self) -> list[Samples]:
         """Pictures through the checkpoint's own processor, and random pixels."""
-        pictures = self._pictures[:_ROWS]
+        pictures = self._pictures[:ROWS]
         rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (_ROWS, self._height, self._width, 3), dtype=np.uint8)
+        noise = rng.integers(0, 256, (ROWS, self._height, self._width, 3), dtype=np.uint8)
         process = self._checkpoint.processor
         mates = {PIXELS: adversarial_pixels(_MATES, self._height, self._width)}
         return [
@@ -78,9 +78,9 @@ class ImageEncoder:
         ]
 
     def calibration(self) -> Iterator[Inputs]:
-        """All pictures, `_ROWS` at a time."""
-        for start in range(0, len(self._pictures), _ROWS):
-            yield {PIXELS: self._resized(self._pictures[start : start + _ROWS])}
+        """All pictures, `ROWS` at a time."""
+        for start in range(0, len(self._pictures), ROWS):
+            yield {PIXELS: self._resized(self._pictures[start : start + ROWS])}
 
     def parameters(self) -> dict[str, str]:
         """Resize and resample; the size stands in the input's shape, the rest is in the graph."""

@@ -11,7 +11,7 @@ from triptych_export.config import Batching, InputTensor, config_text
 from triptych_export.encoder import Encoder
 from triptych_export.errors import ParityError
 from triptych_export.graph import write_graph
-from triptych_export.image_encoder import ImageEncoder
+from triptych_export.image_encoder import ROWS, ImageEncoder
 from triptych_export.parity import FLOORS, Parity, Precision, Samples, measure
 from triptych_export.precision import SCHEMES
 from triptych_export.report import EncoderReport, ExportReport
@@ -23,7 +23,7 @@ from triptych_server.engines.encoders.spec import Role
 
 GRAPH_FILE = "model.onnx"
 VERSION = "1"
-PICTURES = 64
+PICTURES = 64  # for static quantisation; the parity check takes the first few
 _SUFFIXES = {Role.IMAGE: "image", Role.TEXT: "text"}
 
 
@@ -47,7 +47,9 @@ def export_clip(
     """
     started = time.monotonic()
     precision, repository = Precision(precision), Path(repository)
-    pictures = read_pictures(calibration, PICTURES) if calibration else draw_pictures(PICTURES)
+    pictures = (
+        read_pictures(calibration, ROWS, PICTURES) if calibration else draw_pictures(PICTURES)
+    )
     loaded = load_checkpoint(checkpoint, revision)
     model = name or loaded.name + ("" if precision is Precision.FP32 else f"-{precision}")
     encoders: list[Encoder] = [ImageEncoder(loaded, pictures)]

@@ -1,11 +1,14 @@
 """Pictures and texts of all kinds, drawn without files: what parity is measured on."""
 
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw, ImageFilter, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageFilter
+
+from triptych_export.errors import ExportError
 
 TEXTS = (
     "a photo of a cat",
@@ -31,18 +34,14 @@ def draw_pictures(count: int, seed: int = 0) -> list[Image.Image]:
     return [_picture(_SIZES[index % len(_SIZES)], rng) for index in range(count)]
 
 
-def read_pictures(directory: Path, limit: int) -> list[Image.Image]:
-    """Read up to `limit` pictures of `directory` in the order of their names; RGB.
+def read_pictures(directory: Path, least: int, most: int) -> list[Image.Image]:
+    """Read up to `most` pictures of `directory` in the order of their paths; RGB.
 
-    Raises `ValueError` when there are none.
+    Files that are no pictures are passed over. Raises `ExportError` when `least` are not found.
     """
-    pictures: list[Image.Image] = []
-    for picture in _decodable(directory):
-        pictures.append(picture)
-        if len(pictures) == limit:
-            break
-    if not pictures:
-        raise ValueError(f"{directory}: no pictures in it")
+    pictures = list(islice(_decodable(directory), most))
+    if len(pictures) < least:
+        raise ExportError(f"{directory}: {len(pictures)} pictures in it, at least {least} needed")
     return pictures
 
 
@@ -88,5 +87,5 @@ def _decodable(directory: Path) -> Iterator[Image.Image]:
             try:
                 with Image.open(path) as picture:
                     yield picture.convert("RGB")
-            except UnidentifiedImageError:
+            except OSError:
                 continue
