@@ -1,6 +1,7 @@
 """Drawn pictures as JPEG files, with what is in them as metadata."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,13 +14,15 @@ from triptych_export.miniworld.world import Scene, sample_scene
 SEED = 2026
 
 
-def draw_pictures(folder: Path, count: int) -> None:
-    """Write `count` pictures, and beside the folder a .jsonl of their metadata."""
+def draw_pictures(folder: Path, count: int, asked: Sequence[Scene]) -> None:
+    """Write `count` pictures, those that are `asked` for among them, and beside the folder a .jsonl
+    of their metadata."""
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(SEED)
+    scenes = [*asked, *(sample_scene(rng) for _ in range(count - len(asked)))]
     rows = []
-    for number in range(count):
-        scene = sample_scene(rng)
+    for number, position in enumerate(rng.permutation(count)):
+        scene = scenes[position]
         path = folder / f"{number:04}.jpg"
         Image.fromarray(draw(scene, rng)).save(path, "JPEG", quality=95, subsampling=0)
         rows.append({"path": path.name, **metadata(scene)})

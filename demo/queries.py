@@ -14,8 +14,18 @@ from triptych import Client, Term
 from triptych.types import Hit
 from triptych_export.miniworld.captions import parse
 from triptych_export.miniworld.draw import draw
+from triptych_export.miniworld.world import Scene
 
 LIMIT = 8
+# Scenes that are among the drawn pictures, in random places.
+STAR = "a large red star in the top left on a white background"
+PAIR = "a small striped blue circle to the left of a large yellow square on a grey background"
+TRIANGLE = "一个大的绿色三角形在正中,黑色背景"
+CIRCLE = "一个小的红色圆形在一个大的蓝色星形的上面,白色背景"
+CROSS = "a small pink heart above a large green cross on a navy background"
+DRAWN = (STAR, PAIR, TRIANGLE, CIRCLE, CROSS)
+# One that is not.
+HEART = "a large purple heart in the middle center on a black background"
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 
 
@@ -67,18 +77,16 @@ def answer(client: Client, collection: str, query: DemoQuery) -> Answer:
 
 def drawn_queries() -> list[DemoQuery]:
     """Queries of the miniature world, in two languages, by text, picture and both."""
-    star = "a large red star in the top left on a white background"
-    pair = "a small striped blue circle to the left of a large yellow square on a grey background"
-    heart = "a large purple heart in the middle center on a black background"
+    heart = drawn(HEART)
     return [
-        text(star),
-        text(pair),
-        text("一个大的绿色三角形在正中,黑色背景", kind="text, Chinese"),
-        text("一个小的红色圆形在一个大的蓝色星形的上面,白色背景", kind="text, Chinese"),
-        text("a small pink heart above a large green cross", filter='background = "navy"'),
-        picture(f"a picture of {heart}", drawn(heart)),
-        mixed("that picture, but orange", drawn(heart), ("orange", 0.5), ("purple", -0.5)),
-        mixed("that picture, and a star", drawn(heart), ("a star", 0.7)),
+        text(STAR),
+        text(PAIR),
+        text(TRIANGLE, kind="text, Chinese"),
+        text(CIRCLE, kind="text, Chinese"),
+        text("a pink heart above a green cross", filter='background = "navy" AND objects = 2'),
+        picture(f"a picture of {HEART}", heart),
+        mixed("that picture, but orange", heart, ("orange", 0.5), ("purple", -0.5)),
+        mixed("that picture, and a star beside it", heart, ("a star", 1.0)),
     ]
 
 
@@ -114,9 +122,14 @@ def mixed(title: str, file: bytes, *texts: tuple[str, float]) -> DemoQuery:
 
 
 def drawn(caption: str) -> bytes:
-    """A picture, as a PNG file, that no collection holds yet."""
-    scene = parse(caption)
-    assert scene is not None, "the caption follows the grammar"
+    """A picture of a scene, as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(draw(scene, np.random.default_rng(1))).save(file, "PNG")
+    Image.fromarray(draw(scene(caption), np.random.default_rng(1))).save(file, "PNG")
     return file.getvalue()
+
+
+def scene(caption: str) -> Scene:
+    """What a caption, in either language, tells."""
+    found = parse(caption)
+    assert found is not None, "the caption follows the grammar"
+    return found

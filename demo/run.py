@@ -16,7 +16,7 @@ from typing import Annotated, Any
 
 import typer
 from pictures import draw_pictures
-from queries import Answer, answer, drawn_queries, photograph_queries
+from queries import DRAWN, Answer, answer, drawn_queries, photograph_queries, scene
 from rich.console import Console
 from rich.table import Table
 
@@ -27,6 +27,7 @@ from triptych_server.settings import SHIPPED_REPOSITORY
 
 BUILD = Path("build/demo")
 PICTURES = 2_000
+PRINTED = 3  # hits of each query; the page has all
 console = Console()
 
 
@@ -85,7 +86,7 @@ def draw(count: int) -> Path:
     folder = BUILD / "pictures"
     if len(list(folder.glob("*.jpg"))) < count:
         console.print(f"drawing {count:,} pictures")
-        draw_pictures(folder, count)
+        draw_pictures(folder, count, [scene(caption) for caption in DRAWN])
     return folder
 
 
@@ -113,7 +114,7 @@ def run_triptych(*arguments: str) -> str:
 def show(found: Answer) -> None:
     """Print the hits of one query."""
     table = Table("score", "picture", "", title=found.query.title, title_justify="left")
-    for hit in found.hits:
+    for hit in found.hits[:PRINTED]:
         table.add_row(f"{hit.score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
     console.print(table)
 
