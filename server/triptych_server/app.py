@@ -1,6 +1,7 @@
 """The gateway: builds everything once, serves, drains."""
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
 from triptych_server.settings import Settings
+from triptych_server.wakeup import bounded_wakeup
 
 EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
@@ -60,6 +62,7 @@ class Gateway:
     async def start(cls, settings: Settings) -> "Gateway":
         """Build all parts and listen. Raises `OSError`, `ValueError` or a `TriptychError`."""
         async with AsyncExitStack() as stack:
+            stack.enter_context(bounded_wakeup(settings.wakeup_latency_us))
             executor = stack.enter_context(
                 ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
             )
@@ -115,6 +118,7 @@ async def _serve(settings: Settings) -> None:
     for signum in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signum, stopping.set)
     gateway = await Gateway.start(settings)
+    gc.freeze()  # what was built lives until the end; collections need not look at it
     version = metadata.version("triptych")
     print(f"triptych {version} is ready on {settings.host}:{gateway.port}", flush=True)
     await stopping.wait()
@@ -145,7 +149,7 @@ def _server(settings: Settings) -> aio.Server:
     admission = Admission(settings.max_in_flight, settings.max_in_flight_bytes)
     arounds = (errors, admission.around, deadlines(settings.max_deadline_s))
     return aio.server(
-        interceptors=[AroundInterceptor(around) for around in arounds],
+        interceptors=[AroundInterceptor(arounds)],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),

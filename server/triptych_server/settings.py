@@ -51,6 +51,12 @@ class Settings(BaseSettings):
         512 * MIB, ge=MIB, description="Bytes of requests handled at once."
     )
     max_deadline_s: float = Field(300.0, gt=0, description="Longest time a unary RPC may take.")
+    wakeup_latency_us: int | None = Field(
+        None,
+        ge=0,
+        le=10_000,
+        description="Longest time that a core may take to wake; see `wakeup`. Default: unbounded.",
+    )
     drain_s: float = Field(30.0, ge=0, description="Time that running RPCs get at shutdown.")
 
     @classmethod

@@ -12,9 +12,12 @@ S = TypeVar("S")
 
 async def run_all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Run jobs side by side. The first to fail cancels the others, and its error is raised."""
+    waiting = list(jobs)
+    if len(waiting) == 1:  # most calls: no task is needed
+        return [await waiting[0]]
     try:
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job) for job in jobs]
+            tasks = [group.create_task(job) for job in waiting]
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]

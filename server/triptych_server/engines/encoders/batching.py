@@ -7,21 +7,27 @@ computation itself happens on the event loop, so there are no locks.
 """
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from triptych_server.engines.encoders.protocol import Inference, Tensors
-from triptych_server.errors import ResourceExhausted, TriptychError, Unavailable
+from triptych_server.errors import Internal, ResourceExhausted, TriptychError, Unavailable
 
-Compute = Callable[[Tensors], Mapping[str, npt.NDArray[np.float32]]]
-Outcome = Mapping[str, npt.NDArray[np.float32]] | TriptychError
+Outputs = Mapping[str, npt.NDArray[np.float32]]
+Outcome = Outputs | TriptychError
+Compute = Callable[[Tensors], Outputs]
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,23 @@ class _Request:
     enqueued_ns: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Batch:
+    target: Batchable
+    requests: Sequence[_Request]
+    started_ns: int
+    compute_ns: int
+
+    def inference(self, request: _Request, outputs: Outputs) -> Inference:
+        return Inference(
+            outputs=outputs,
+            version=self.target.version,
+            queue_ns=self.started_ns - request.enqueued_ns,
+            compute_ns=self.compute_ns,
+            batch_size=sum(request.rows for request in self.requests),
+        )
+
+
 Shape = tuple[tuple[int, ...], ...]
 
 
@@ -66,8 +89,9 @@ class BatchScheduler:
     """
 
     def __init__(self, workers: int, queue_rows: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="encoder")
-        self._idle = workers
+        # One thread each, the one that was busy last on top: its caches are warm.
+        self._workers = [ThreadPoolExecutor(1, f"encoder-{i}") for i in range(workers)]
+        self._idle = list(self._workers)
         self._capacity = queue_rows
         self._waiting_rows = 0
         self._lanes: dict[tuple[Batchable, Shape], deque[_Request]] = {}
@@ -105,7 +129,8 @@ class BatchScheduler:
                 if not request.future.done():  # the caller may be gone
                     request.future.set_exception(_shutting_down())
         self._lanes.clear()
-        await asyncio.get_running_loop().run_in_executor(None, self._pool.shutdown)
+        for worker in self._workers:
+            await asyncio.to_thread(worker.shutdown)
 
     def _dispatch(self) -> None:
         """Start batches while there are idle workers and lanes that may run, oldest first."""
@@ -144,7 +169,7 @@ class BatchScheduler:
         """Cut the next batch from a lane: what waits is shared among the idle workers."""
         target, lane = key[0], self._lanes[key]
         waiting = sum(r.rows for r in lane)
-        workers = min(self._idle, target.policy.instances - target.running)
+        workers = min(len(self._idle), target.policy.instances - target.running)
         limit = min(target.policy.preferred_rows, -(-waiting // workers))
         batch = [lane.popleft()]
         rows = batch[0].rows
@@ -156,42 +181,31 @@ class BatchScheduler:
         self._waiting_rows -= rows
         return batch
 
-    def _start(self, target: Batchable, batch: list[_Request]) -> None:
-        self._idle -= 1
+    def _start(self, target: Batchable, requests: list[_Request]) -> None:
+        worker = self._idle.pop()
         target.running += 1
         started_ns = time.monotonic_ns()
-        inputs = [request.inputs for request in batch]
-        job = asyncio.get_running_loop().run_in_executor(
-            self._pool, _compute_batch, target.compute, inputs
-        )
-        job.add_done_callback(lambda job: self._finish(target, batch, started_ns, job))
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            outcomes = _compute(target.compute, [request.inputs for request in requests])
+            batch = _Batch(target, requests, started_ns, time.monotonic_ns() - started_ns)
+            loop.call_soon_threadsafe(self._finish, worker, batch, outcomes)
+
+        worker.submit(work)
 
     def _finish(
-        self,
-        target: Batchable,
-        batch: list[_Request],
-        started_ns: int,
-        job: asyncio.Future[list[Outcome]],
+        self, worker: ThreadPoolExecutor, batch: _Batch, outcomes: Sequence[Outcome]
     ) -> None:
-        self._idle += 1
-        target.running -= 1
-        compute_ns = time.monotonic_ns() - started_ns
-        rows = sum(request.rows for request in batch)
-        for request, outcome in zip(batch, job.result(), strict=True):
+        self._idle.append(worker)
+        batch.target.running -= 1
+        for request, outcome in zip(batch.requests, outcomes, strict=True):
             if request.future.done():  # the caller is gone
                 continue
             if isinstance(outcome, TriptychError):
                 request.future.set_exception(outcome)
-                continue
-            request.future.set_result(
-                Inference(
-                    outputs=outcome,
-                    version=target.version,
-                    queue_ns=started_ns - request.enqueued_ns,
-                    compute_ns=compute_ns,
-                    batch_size=rows,
-                )
-            )
+            else:
+                request.future.set_result(batch.inference(request, outcome))
         if not self._closed:
             self._dispatch()
 
@@ -200,24 +214,31 @@ def _shutting_down() -> Unavailable:
     return Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
 
 
-def _compute_batch(compute: Compute, requests: Sequence[Tensors]) -> list[Outcome]:
-    """Compute several requests as one batch; if that fails, each alone, so that one bad request
-    fails alone."""
-    if len(requests) == 1:
-        return [_compute_alone(compute, requests[0])]
-    joined: dict[str, npt.NDArray[Any]] = {
-        name: np.concatenate([request[name] for request in requests]) for name in requests[0]
-    }
-    outcome = _compute_alone(compute, joined)
-    if isinstance(outcome, TriptychError):
-        return [_compute_alone(compute, request) for request in requests]
-    ends = np.cumsum([len(next(iter(request.values()))) for request in requests])[:-1]
-    parts = {name: np.split(array, ends) for name, array in outcome.items()}
-    return [{name: arrays[i] for name, arrays in parts.items()} for i in range(len(requests))]
+def _compute(compute: Compute, requests: Sequence[Tensors]) -> list[Outcome]:
+    """Compute requests as one batch; if that fails, each alone, so that a bad one fails alone."""
+    if len(requests) > 1:
+        together = _attempt(lambda: _split(compute(_joined(requests)), requests))
+        if not isinstance(together, TriptychError):
+            return list(together)
+    return [_attempt(partial(compute, request)) for request in requests]
 
 
-def _compute_alone(compute: Compute, inputs: Tensors) -> Outcome:
+def _attempt(work: Callable[[], T]) -> T | TriptychError:
     try:
-        return compute(inputs)
+        return work()
     except TriptychError as error:
         return error
+    except Exception as error:  # whatever it is, the callers must hear of it
+        _log.exception("an encoder failed")
+        return Internal(f"the encoder failed: {error}", reason="ENCODER_FAILED")
+
+
+def _joined(requests: Sequence[Tensors]) -> Tensors:
+    return {name: np.concatenate([each[name] for each in requests]) for name in requests[0]}
+
+
+def _split(outputs: Outputs, requests: Sequence[Tensors]) -> list[Outputs]:
+    """The rows of each request."""
+    ends = np.cumsum([len(next(iter(request.values()))) for request in requests])[:-1]
+    parts = {name: np.split(array, ends) for name, array in outputs.items()}
+    return [{name: arrays[i] for name, arrays in parts.items()} for i in range(len(requests))]

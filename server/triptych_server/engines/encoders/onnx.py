@@ -28,7 +28,7 @@ from triptych_server.engines.encoders.batching import (
 from triptych_server.engines.encoders.protocol import Inference, Tensors
 from triptych_server.engines.encoders.repository import RepositoryEntry, read_repository
 from triptych_server.engines.encoders.spec import ConfigError, EncoderSpec
-from triptych_server.errors import Internal, InvalidArgument, NotFound, Unavailable
+from triptych_server.errors import InvalidArgument, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"TYPE_UINT8": np.dtype(np.uint8), "TYPE_INT64": np.dtype(np.int64)}
@@ -126,11 +126,7 @@ def _open_session(network: Path) -> Compute:
     names = [output.name for output in session.get_outputs()]
 
     def compute(inputs: Tensors) -> Mapping[str, npt.NDArray[np.float32]]:
-        try:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
-        except Exception as error:  # ONNX Runtime has no base class of its own
-            _log.exception("%s failed", network.parent.parent.name)
-            raise Internal(f"the encoder failed: {error}", reason="ENCODER_FAILED") from error
+        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return compute
 
