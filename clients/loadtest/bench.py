@@ -2,7 +2,8 @@
 
 Throughput: 64 concurrent unary Embed calls of one raw 224x224 picture on a full-size ViT-B/32 with
 random weights, as a ratio to the best of several ways to run the same graph without a gateway.
-Latency: what one sequential unary Embed of a text adds over tokenising and running the session.
+Latency: what one sequential unary Embed of a text adds over tokenising and running the session,
+beside what a minimal grpc.aio server adds.
 Baseline and gateway alternate, and medians are compared, since machines are noisy. `make bench`
 runs it; the report is also written to build/bench/report.json.
 """
@@ -11,13 +12,16 @@ import asyncio
 import json
 import os
 import statistics
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from baseline import LAYOUTS, Layout, image_throughput, text_latencies
-from load import gateway_latencies, gateway_throughput
+from baseline import LAYOUTS, Layout, TextEncoder, image_throughput, text_latencies
+from load import gateway_throughput, served_latencies
 from rich.console import Console
 from rich.table import Table
 
@@ -25,12 +29,13 @@ from triptych_export.pipeline import export_clip
 from triptych_export.random_checkpoint import write_random_checkpoint
 from triptych_server.launch import GatewayProcess
 from triptych_server.settings import SHIPPED_REPOSITORY
+from triptych_server.wakeup import bounded_wakeup
 
 BUILD = Path("build/bench")
 FULL_SIZE = "clip-vit-b32"
 ROUNDS = 10  # in which baseline and gateway alternate
 # A lone request wakes a sleeping core at each hand-over; see triptych_server.wakeup.
-CORES = {"as they are": {}, "kept awake": {"TRIPTYCH_WAKEUP_LATENCY_US": "0"}}
+CORES = {"as they are": None, "kept awake": 0}
 console = Console()
 
 
@@ -87,34 +92,50 @@ def throughput(repository: Path, runs: int, seconds: float) -> dict[str, object]
 
 
 def latency(repository: Path, calls: int) -> dict[str, dict[str, float]]:
-    """Median milliseconds of one text: without a gateway, through it, and the difference; with the
-    cores as they are and kept awake."""
+    """Median milliseconds of one text: without a server, through a minimal one, and through the
+    gateway; with the cores as they are and kept awake."""
+    encoder = TextEncoder(repository)
     report = {}
-    table = Table("one text, sequential", "cores", "median ms", title=f"latency, {repository}")
-    for cores, environment in CORES.items():
-        alone: list[float] = []
-        served: list[float] = []
-        with gateway(repository, environment) as process, console.status(f"latency, {cores}"):
+    table = Table("one text, sequential", "cores", "median ms", "added", title=f"{repository}")
+    for cores, microseconds in CORES.items():
+        rounds: dict[str, list[float]] = {"session alone": [], "minimal server": [], "gateway": []}
+        with (
+            console.status(f"latency, cores {cores}"),
+            bounded_wakeup(microseconds),
+            minimal(repository) as least,
+            gateway(repository) as process,
+        ):
             for _ in range(ROUNDS):
-                alone += text_latencies(repository, calls // ROUNDS)
-                served += gateway_latencies(process.target, calls // ROUNDS)
-        figures = {
-            "alone_ms": statistics.median(alone) * 1000,
-            "gateway_ms": statistics.median(served) * 1000,
-        }
-        figures["added_ms"] = figures["gateway_ms"] - figures["alone_ms"]
-        table.add_row("tokenise and run the session", cores, f"{figures['alone_ms']:.2f}")
-        table.add_row("unary Embed", cores, f"{figures['gateway_ms']:.2f}")
-        table.add_row("added by the gateway", cores, f"{figures['added_ms']:.2f}", end_section=True)
-        report[cores] = figures
+                rounds["session alone"] += text_latencies(encoder, calls // ROUNDS)
+                rounds["minimal server"] += served_latencies(least, calls // ROUNDS)
+                rounds["gateway"] += served_latencies(process.target, calls // ROUNDS)
+        medians = {name: statistics.median(each) * 1000 for name, each in rounds.items()}
+        for name, median in medians.items():
+            added = median - medians["session alone"]
+            table.add_row(name, cores, f"{median:.2f}", f"{added:.2f}" if added else "")
+        table.add_section()
+        report[cores] = medians
     console.print(table)
     return report
 
 
-def gateway(repository: Path, environment: Mapping[str, str] | None = None) -> GatewayProcess:
+@contextmanager
+def minimal(repository: Path) -> Iterator[str]:
+    """The target of a minimal server."""
+    command = [sys.executable, str(Path(__file__).with_name("minimal.py")), str(repository)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield f"127.0.0.1:{process.stdout.readline().strip()}"
+    finally:
+        process.kill()
+        process.wait()
+
+
+def gateway(repository: Path) -> GatewayProcess:
     """A gateway of its own with this repository."""
     flags = ("--repository", repository, "--data", BUILD / "data")
-    return GatewayProcess(*flags, log=BUILD / "gateway.log", environment=environment)
+    return GatewayProcess(*flags, log=BUILD / "gateway.log")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ async def gateway_throughput(target: str, seconds: float) -> float:
         return count / (time.perf_counter() - start)
 
 
-def gateway_latencies(target: str, calls: int) -> list[float]:
+def served_latencies(target: str, calls: int) -> list[float]:
     """Seconds of one unary Embed of a text, one after the other."""
     request = embedding_pb2.EmbedRequest(contents=[media_pb2.Content(text=TEXT)])
     with grpc.insecure_channel(target) as channel:

@@ -1,11 +1,9 @@
 """A gateway in a process of its own: for demos, benchmarks and tests."""
 
-import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,18 +14,14 @@ READY = re.compile(r"is ready on (\S+:\d+)$")
 class GatewayProcess:
     """`triptych serve` on a free port of 127.0.0.1, from entering to leaving a `with` block.
 
-    `flags` are those of the command, `log` gets its messages, and `environment` is added to this
-    process's. Entering returns when the gateway is ready, and raises `RuntimeError` if it ends
-    before.
+    `flags` are those of the command, `log` gets its messages. Entering returns when the gateway is
+    ready, and raises `RuntimeError` if it ends before.
     """
 
-    def __init__(
-        self, *flags: str | Path, log: Path, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, *flags: str | Path, log: Path) -> None:
         self._command = [sys.executable, "-m", "triptych", "serve", "--port", "0"]
         self._command += [str(flag) for flag in flags]
         self._log = log
-        self._environment = os.environ | dict(environment or {})
         self._process: subprocess.Popen[str] | None = None
         self.target = ""
 
@@ -53,11 +47,7 @@ class GatewayProcess:
         self._log.parent.mkdir(parents=True, exist_ok=True)
         with self._log.open("w") as log:
             self._process = subprocess.Popen(
-                self._command,
-                env=self._environment,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
+                self._command, stdout=subprocess.PIPE, stderr=log, text=True
             )
         assert self._process.stdout is not None, "it is a pipe"
         for line in self._process.stdout:
