@@ -41,6 +41,7 @@ from triptych_server.wakeup import bounded_wakeup
 EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
+HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 KEEPALIVE_MS = 20_000
 
@@ -50,59 +51,60 @@ _log = logging.getLogger(__name__)
 class Gateway:
     """A running gateway. `port` is the one that it listens on."""
 
-    def __init__(
-        self, server: aio.Server, port: int, stack: AsyncExitStack, drain_s: float
-    ) -> None:
-        self.port = port
-        self._server = server
-        self._stack = stack
-        self._drain_s = drain_s
+    def __init__(self, settings: Settings) -> None:
+        self.port = 0
+        self._settings = settings
+        self._server = _server(settings)
+        self._health = health_aio.HealthServicer()
+        self._resources = AsyncExitStack()
 
     @classmethod
     async def start(cls, settings: Settings) -> "Gateway":
         """Build all parts and listen. Raises `OSError`, `ValueError` or a `TriptychError`."""
-        async with AsyncExitStack() as stack:
-            stack.enter_context(bounded_wakeup(settings.wakeup_latency_us))
-            executor = stack.enter_context(
-                ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
-            )
-            engine, store = await asyncio.gather(_open_engine(settings), _open_store(settings))
-            stack.push_async_callback(engine.close)
-            stack.push_async_callback(store.close)
-            catalog = ModelCatalog(
-                engine, settings.assets or settings.repository, settings.default_model
-            )
-            embedder = Embedder(engine, catalog, executor)
-            retrieval = Retrieval(store, catalog, embedder, executor)
-
-            server = _server(settings)
-            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
-                EmbeddingService(catalog, embedder), server
-            )
-            model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(catalog), server)
-            search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(retrieval), server)
-            health = health_aio.HealthServicer()
-            health_pb2_grpc.add_HealthServicer_to_server(health, server)
-            reflection.enable_server_reflection(
-                (
-                    *(EMBEDDING, MODEL, SEARCH, reflection.SERVICE_NAME),
-                    health_pb2.DESCRIPTOR.services_by_name["Health"].full_name,
-                ),
-                server,
-            )
-            monitor = HealthMonitor(health, catalog, {EMBEDDING: True, MODEL: False, SEARCH: True})
-            await monitor.check()
-            port = _listen(server, settings)
-            await server.start()
-            stack.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
-            stack.push_async_callback(health.enter_graceful_shutdown)
-            return cls(server, port, stack.pop_all(), settings.drain_s)
-        raise AssertionError("unreachable")
+        gateway = cls(settings)
+        try:
+            await gateway._build()
+            gateway.port = _listen(gateway._server, settings)
+            await gateway._server.start()
+        except BaseException:
+            await gateway._resources.aclose()
+            raise
+        return gateway
 
     async def stop(self) -> None:
         """Refuse new RPCs, let the running ones finish within the drain time, and release all."""
-        await self._server.stop(self._drain_s)
-        await self._stack.aclose()
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.drain_s)
+        await self._resources.aclose()
+
+    async def _build(self) -> None:
+        """Everything that there is, once, from the bottom up."""
+        settings, resources, server = self._settings, self._resources, self._server
+        resources.enter_context(bounded_wakeup(settings.wakeup_latency_us))
+        executor = resources.enter_context(
+            ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
+        )
+        engine, store = await asyncio.gather(_open_engine(settings), _open_store(settings))
+        resources.push_async_callback(engine.close)
+        resources.push_async_callback(store.close)
+        assets = settings.assets or settings.repository
+        catalog = ModelCatalog(engine, assets, settings.default_model)
+        embedder = Embedder(engine, catalog, executor)
+        retrieval = Retrieval(store, catalog, embedder, executor)
+
+        embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
+            EmbeddingService(catalog, embedder), server
+        )
+        model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(catalog), server)
+        search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(retrieval), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        reflected = (EMBEDDING, MODEL, SEARCH, HEALTH, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(reflected, server)
+
+        needs_engine = {EMBEDDING: True, MODEL: False, SEARCH: True}
+        monitor = HealthMonitor(self._health, catalog, needs_engine)
+        await monitor.check()
+        resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
 
 
 def run(settings: Settings) -> None:

@@ -130,9 +130,9 @@ def _fit(image: Image.Image, size: ImagePreprocessing) -> Pixels:
     resample = Image.Resampling[size.resample.upper()]
     if size.shortest_edge is None:
         return np.asarray(image.resize(target, resample))
-    scale = size.shortest_edge / min(image.size)
+    shorter = min(image.size)
     # Sizes and offsets in whole pixels of the resized picture, as the reference processors round.
-    resized = [max(int(side * scale), size.shortest_edge) for side in image.size]
+    resized = [size.shortest_edge * side // shorter for side in image.size]
     offset = [(whole - part) // 2 for whole, part in zip(resized, target, strict=True)]
     unit = [side / whole for side, whole in zip(image.size, resized, strict=True)]
     box = (
