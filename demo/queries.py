@@ -16,7 +16,7 @@ from triptych_export.miniworld.captions import parse
 from triptych_export.miniworld.draw import draw
 from triptych_export.miniworld.world import Scene
 
-LIMIT = 8
+LIMIT = 5
 # Scenes that are among the drawn pictures, in random places.
 STAR = "a large red star in the top left on a white background"
 PAIR = "a small striped blue circle to the left of a large yellow square on a grey background"
@@ -26,7 +26,6 @@ CROSS = "a small pink heart above a large green cross on a navy background"
 DRAWN = (STAR, PAIR, TRIANGLE, CIRCLE, CROSS)
 # One that is not.
 HEART = "a large purple heart in the middle center on a black background"
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +89,8 @@ def drawn_queries() -> list[DemoQuery]:
     ]
 
 
-def photograph_queries(folder: Path) -> list[DemoQuery]:
-    """Queries that suit most collections of photographs, and one of its pictures."""
-    path = next(p for p in sorted(folder.rglob("*")) if p.suffix.lower() in SUFFIXES)
+def photograph_queries(path: Path) -> list[DemoQuery]:
+    """Queries that suit most collections of photographs, and one by a photograph of the user's."""
     photograph = path.read_bytes()
     return [
         *(

@@ -44,7 +44,6 @@ def main(
     began = time.monotonic()
     repository = export(checkpoint) if checkpoint else SHIPPED_REPOSITORY
     folder = pictures or draw(PICTURES)
-    queries = photograph_queries(folder) if pictures else drawn_queries()
     # A collection is pinned to its model's space: each repository has data of its own.
     data = BUILD / "data" / (Path(repository).name if checkpoint else "miniature")
     console.print("starting the gateway")
@@ -54,8 +53,10 @@ def main(
     ):
         [model] = client.models.list()
         console.print(f"gateway on {gateway.target} with {model.name} ({model.dimension} numbers)")
-        name = f"{'photographs' if pictures else 'drawn'}"
+        name = "photographs" if pictures else "drawn"
         ingestion = ingest(gateway.target, folder, name)
+        one = folder / next(client.items.list(name)).id
+        queries = photograph_queries(one) if pictures else drawn_queries()
         answers = [answer(client, name, query) for query in queries]
     for each in answers:
         show(each)
@@ -77,7 +78,9 @@ def export(checkpoint: str) -> Path:
     name = checkpoint.rstrip("/").rpartition("/")[2]
     repository = BUILD / "models" / name
     if not repository.exists():
-        run_triptych("export", "clip", checkpoint, "--repository", str(repository))
+        with console.status("exporting the checkpoint and comparing it with torch"):
+            report = run_triptych("export", "clip", checkpoint, "--repository", str(repository))
+        console.print(report)
     return repository
 
 
@@ -91,23 +94,26 @@ def draw(count: int) -> Path:
 
 
 def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
-    """Ingest with the command line, as a user would; returns its report."""
+    """Ingest with the command line, as a user would; returns its report. Pictures that cannot be
+    read are told and left out."""
     command = ["ingest", str(folder), "--collection", collection, "--target", target, "--json"]
     metadata = folder.with_suffix(".jsonl")
     if metadata.exists():
         command += ["--metadata", str(metadata)]
     with console.status("ingesting"):
         report: dict[str, Any] = json.loads(run_triptych(*command))
-    console.print(f"ingested {report['pictures']:,} pictures, {report['rate']:.0f} a second")
+    written = report["created"] + report["replaced"]
+    console.print(f"ingested {written:,} pictures, {report['rate']:.0f} a second")
     return report
 
 
 def run_triptych(*arguments: str) -> str:
-    """Run a command of the command line; returns what it printed."""
+    """Run a command of the command line; returns what it printed, and ends the demo if that is
+    nothing."""
     command = [sys.executable, "-m", "triptych", *arguments]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if done.returncode != 0:
-        raise typer.Exit(done.returncode)
+    if not done.stdout:
+        raise typer.Exit(done.returncode or 1)
     return done.stdout
 
 
