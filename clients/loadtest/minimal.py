@@ -23,7 +23,7 @@ class MinimalService(embedding_pb2_grpc.EmbeddingServiceServicer):
         self._encoder = encoder
         self._executor = ThreadPoolExecutor(1)
 
-    async def Embed(  # noqa: N802 - named by the proto
+    async def Embed(
         self, request: embedding_pb2.EmbedRequest, context: object
     ) -> embedding_pb2.EmbedResponse:
         loop = asyncio.get_running_loop()

@@ -61,7 +61,7 @@ class Violation:
     description: str
 
 
-class InvalidArgument(TriptychError):  # noqa: N818 - named after the canonical codes
+class InvalidArgument(TriptychError):
     """One or more fields of the request are malformed or out of range."""
 
     code = Code.INVALID_ARGUMENT
@@ -83,25 +83,25 @@ class InvalidArgument(TriptychError):  # noqa: N818 - named after the canonical 
         return [Violation(self.field, self.message), *self.further]
 
 
-class NotFound(TriptychError):  # noqa: N818
+class NotFound(TriptychError):
     """The named model, collection or item does not exist."""
 
     code = Code.NOT_FOUND
 
 
-class AlreadyExists(TriptychError):  # noqa: N818
+class AlreadyExists(TriptychError):
     """The name is taken."""
 
     code = Code.ALREADY_EXISTS
 
 
-class FailedPrecondition(TriptychError):  # noqa: N818
+class FailedPrecondition(TriptychError):
     """The request is sound but the state of the server does not allow it."""
 
     code = Code.FAILED_PRECONDITION
 
 
-class ResourceExhausted(TriptychError):  # noqa: N818
+class ResourceExhausted(TriptychError):
     """A bounded queue is full."""
 
     code = Code.RESOURCE_EXHAUSTED
@@ -112,7 +112,7 @@ class ResourceExhausted(TriptychError):  # noqa: N818
         super().__init__(message, reason=reason, retry_after=retry_after)
 
 
-class Unavailable(TriptychError):  # noqa: N818
+class Unavailable(TriptychError):
     """An engine does not answer."""
 
     code = Code.UNAVAILABLE
@@ -123,7 +123,7 @@ class Unavailable(TriptychError):  # noqa: N818
         super().__init__(message, reason=reason, retry_after=retry_after)
 
 
-class DeadlineExceeded(TriptychError):  # noqa: N818
+class DeadlineExceeded(TriptychError):
     """The caller's deadline passed before an engine answered."""
 
     code = Code.DEADLINE_EXCEEDED
@@ -132,7 +132,7 @@ class DeadlineExceeded(TriptychError):  # noqa: N818
         super().__init__(message, reason="DEADLINE_EXCEEDED")
 
 
-class Internal(TriptychError):  # noqa: N818
+class Internal(TriptychError):
     """A defect of the server; the log has the details."""
 
     code = Code.INTERNAL

@@ -57,7 +57,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         self._catalog = catalog
         self._embedder = embedder
 
-    async def Embed(  # noqa: N802 - named by the proto
+    async def Embed(
         self, request: embedding_pb2.EmbedRequest, context: Any
     ) -> embedding_pb2.EmbedResponse:
         watch = Stopwatch()
@@ -73,7 +73,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
             timing=media.timing(watch, StageTimes.longest(times)),
         )
 
-    async def StreamEmbed(  # noqa: N802
+    async def StreamEmbed(
         self, requests: AsyncIterator[embedding_pb2.StreamEmbedRequest], context: Any
     ) -> AsyncIterator[embedding_pb2.StreamEmbedResponse]:
         answers = as_completed(
@@ -109,7 +109,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         except InvalidArgument as error:
             raise error.within("content") from None
 
-    async def Rank(  # noqa: N802
+    async def Rank(
         self, request: embedding_pb2.RankRequest, context: Any
     ) -> embedding_pb2.RankResponse:
         watch = Stopwatch()

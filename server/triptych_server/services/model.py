@@ -26,7 +26,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
     def __init__(self, catalog: ModelCatalog) -> None:
         self._catalog = catalog
 
-    async def ListModels(  # noqa: N802 - named by the proto
+    async def ListModels(
         self, request: model_pb2.ListModelsRequest, context: Any
     ) -> model_pb2.ListModelsResponse:
         check(LIST_MODELS, request)
@@ -39,7 +39,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             models=await asyncio.gather(*map(self._model, page)), next_page_token=token
         )
 
-    async def GetModel(  # noqa: N802
+    async def GetModel(
         self, request: model_pb2.GetModelRequest, context: Any
     ) -> model_pb2.GetModelResponse:
         check(GET_MODEL, request)

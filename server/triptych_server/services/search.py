@@ -36,7 +36,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
     def __init__(self, retrieval: Retrieval) -> None:
         self._retrieval = retrieval
 
-    async def CreateCollection(  # noqa: N802 - named by the proto
+    async def CreateCollection(
         self, request: search_pb2.CreateCollectionRequest, context: Any
     ) -> search_pb2.CreateCollectionResponse:
         check(CREATE_COLLECTION, request)
@@ -51,14 +51,14 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             collection=search_messages.collection(collection)
         )
 
-    async def GetCollection(  # noqa: N802
+    async def GetCollection(
         self, request: search_pb2.GetCollectionRequest, context: Any
     ) -> search_pb2.GetCollectionResponse:
         check(NAMED, request)
         collection = await self._retrieval.get_collection(request.name)
         return search_pb2.GetCollectionResponse(collection=search_messages.collection(collection))
 
-    async def ListCollections(  # noqa: N802
+    async def ListCollections(
         self, request: search_pb2.ListCollectionsRequest, context: Any
     ) -> search_pb2.ListCollectionsResponse:
         check(LIST_COLLECTIONS, request)
@@ -73,14 +73,14 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             ),
         )
 
-    async def DeleteCollection(  # noqa: N802
+    async def DeleteCollection(
         self, request: search_pb2.DeleteCollectionRequest, context: Any
     ) -> search_pb2.DeleteCollectionResponse:
         check(NAMED, request)
         await self._retrieval.delete_collection(request.name)
         return search_pb2.DeleteCollectionResponse()
 
-    async def UpsertItems(  # noqa: N802
+    async def UpsertItems(
         self, requests: AsyncIterator[search_pb2.UpsertItemsRequest], context: Any
     ) -> AsyncIterator[search_pb2.UpsertItemsResponse]:
         first = await anext(aiter(requests), None)
@@ -119,7 +119,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             )
         return await self._retrieval.prepare(collection, search_messages.draft(request))
 
-    async def GetItem(  # noqa: N802
+    async def GetItem(
         self, request: search_pb2.GetItemRequest, context: Any
     ) -> search_pb2.GetItemResponse:
         check(GET_ITEM, request)
@@ -127,7 +127,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         item = await self._retrieval.get_item(request.collection, request.id, include)
         return search_pb2.GetItemResponse(item=search_messages.item(item))
 
-    async def ListItems(  # noqa: N802
+    async def ListItems(
         self, request: search_pb2.ListItemsRequest, context: Any
     ) -> search_pb2.ListItemsResponse:
         check(LIST_ITEMS, request)
@@ -144,7 +144,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             ),
         )
 
-    async def DeleteItems(  # noqa: N802
+    async def DeleteItems(
         self, request: search_pb2.DeleteItemsRequest, context: Any
     ) -> search_pb2.DeleteItemsResponse:
         check(DELETE_ITEMS, request)
@@ -156,12 +156,12 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             ]
         )
 
-    async def Search(  # noqa: N802
+    async def Search(
         self, request: search_pb2.SearchRequest, context: Any
     ) -> search_pb2.SearchResponse:
         return await self._search(request)
 
-    async def BatchSearch(  # noqa: N802
+    async def BatchSearch(
         self, request: search_pb2.BatchSearchRequest, context: Any
     ) -> search_pb2.BatchSearchResponse:
         check(BATCH_SEARCH, request)

@@ -51,7 +51,7 @@ class Recorder(search_pb2_grpc.SearchServiceServicer):
         self.first = threading.Event()
         self.ended = threading.Event()
 
-    def UpsertItems(self, requests: Any, context: Any) -> Any:  # noqa: N802
+    def UpsertItems(self, requests: Any, context: Any) -> Any:
         context.add_callback(self.ended.set)
         waiting: list[str] = []
         for request in requests:

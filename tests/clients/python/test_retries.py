@@ -42,18 +42,18 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer, search_pb2_grpc.SearchS
         if self.attempts <= self.failures:
             abort(context, self.code, self.pushback_ms)
 
-    def Embed(self, request: embedding_pb2.EmbedRequest, context: Any) -> Any:  # noqa: N802
+    def Embed(self, request: embedding_pb2.EmbedRequest, context: Any) -> Any:
         self._attempt(context)
         self.bytes_seen = request.ByteSize()
         vector = media_pb2.Vector(data=b"\0\0\x80?", dimension=1)
         result = embedding_pb2.EmbedResult(embedding=embedding_pb2.Embedding(vector=vector))
         return embedding_pb2.EmbedResponse(results=[result] * len(request.contents))
 
-    def CreateCollection(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CreateCollection(self, request: Any, context: Any) -> Any:
         self._attempt(context)
         return search_pb2.CreateCollectionResponse(collection=request.collection)
 
-    def UpsertItems(self, requests: Any, context: Any) -> Any:  # noqa: N802
+    def UpsertItems(self, requests: Any, context: Any) -> Any:
         self._attempt(context)
         for request in requests:
             yield search_pb2.UpsertItemsResponse(
@@ -154,7 +154,7 @@ def test_retries_stay_within_the_deadline(serve: Any) -> None:
 
 def test_an_error_carries_its_details(serve: Any) -> None:
     class Refusing(embedding_pb2_grpc.EmbeddingServiceServicer):
-        def Embed(self, request: Any, context: Any) -> Any:  # noqa: N802
+        def Embed(self, request: Any, context: Any) -> Any:
             details = [
                 error_details_pb2.ErrorInfo(domain="triptych", reason="TEXT_BLANK"),
                 error_details_pb2.BadRequest(
