@@ -7,10 +7,12 @@ CHECKPOINT=NAME it does the same with a user's photographs and a real checkpoint
 """
 
 import json
+import shutil
 import subprocess
 import sys
 import time
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +45,8 @@ def main(
     BUILD.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     repository = export(checkpoint) if checkpoint else SHIPPED_REPOSITORY
-    folder = pictures or draw(PICTURES)
+    folder = pictures.resolve() if pictures else draw(PICTURES)
+    name = f"photographs-{digest(str(folder))}" if pictures else "drawn"
     # A collection is pinned to its model's space: each repository has data of its own.
     data = BUILD / "data" / (Path(repository).name if checkpoint else "miniature")
     console.print("starting the gateway")
@@ -53,9 +56,8 @@ def main(
     ):
         [model] = client.models.list()
         console.print(f"gateway on {gateway.target} with {model.name} ({model.dimension} numbers)")
-        name = "photographs" if pictures else "drawn"
         ingestion = ingest(gateway.target, folder, name)
-        one = folder / next(client.items.list(name)).id
+        one = picture_of(client, name, folder)
         queries = photograph_queries(one) if pictures else drawn_queries()
         answers = [answer(client, name, query) for query in queries]
     for each in answers:
@@ -74,14 +76,22 @@ def main(
 
 
 def export(checkpoint: str) -> Path:
-    """The checkpoint as a model repository, exported once."""
+    """The checkpoint as a model repository, exported once; one that was interrupted starts anew."""
     name = checkpoint.rstrip("/").rpartition("/")[2]
-    repository = BUILD / "models" / name
+    repository = BUILD / "models" / f"{name}-{digest(checkpoint)}"
     if not repository.exists():
+        part = repository.with_name(f"{repository.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
         with console.status("exporting the checkpoint and comparing it with torch"):
-            report = run_triptych("export", "clip", checkpoint, "--repository", str(repository))
+            report = run_triptych("export", "clip", checkpoint, "--repository", str(part))
+        part.rename(repository)
         console.print(report)
     return repository
+
+
+def digest(text: str) -> str:
+    """Tells apart checkpoints and folders of the same name."""
+    return sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
 
 
 def draw(count: int) -> Path:
@@ -97,7 +107,7 @@ def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
     """Ingest with the command line, as a user would; returns its report. Pictures that cannot be
     read are told and left out."""
     command = ["ingest", str(folder), "--collection", collection, "--target", target, "--json"]
-    metadata = folder.with_suffix(".jsonl")
+    metadata = folder.parent / f"{folder.name}.jsonl"
     if metadata.exists():
         command += ["--metadata", str(metadata)]
     with console.status("ingesting"):
@@ -105,6 +115,17 @@ def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
     written = report["created"] + report["replaced"]
     console.print(f"ingested {written:,} pictures, {report['rate']:.0f} a second")
     return report
+
+
+def picture_of(client: Client, collection: str, folder: Path) -> Path:
+    """A picture that was ingested; ends the demo if there is none."""
+    # Pictures that were removed since an earlier demo are still in the collection.
+    paths = (folder / item.id for item in client.items.list(collection))
+    path = next((path for path in paths if path.exists()), None)
+    if path is None:
+        print(f"no picture of {folder} could be read", file=sys.stderr)
+        raise typer.Exit(1)
+    return path
 
 
 def run_triptych(*arguments: str) -> str:

@@ -22,6 +22,7 @@ from typing import Annotated
 import typer
 from baseline import LAYOUTS, Layout, TextEncoder, image_throughput, text_latencies
 from load import gateway_throughput, served_latencies
+from parts import part_of
 from rich.console import Console
 from rich.table import Table
 
@@ -63,9 +64,12 @@ def full_size_repository() -> Path:
     repository = BUILD / "models"
     if not repository.exists():
         checkpoint = BUILD / FULL_SIZE
-        with console.status("making and exporting a full-size checkpoint"):
+        with (
+            console.status("making and exporting a full-size checkpoint"),
+            part_of(repository) as part,
+        ):
             write_random_checkpoint(FULL_SIZE, checkpoint)
-            export_clip(str(checkpoint), repository)
+            export_clip(str(checkpoint), part)
     return repository
 
 

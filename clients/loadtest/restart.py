@@ -16,6 +16,7 @@ from typing import Annotated
 import numpy as np
 import numpy.typing as npt
 import typer
+from parts import part_of
 from rich.console import Console
 from rich.table import Table
 
@@ -60,8 +61,9 @@ def small_repository() -> Path:
     repository = BUILD / "models"
     if not repository.exists():
         size = replace(TINY, projection=DIMENSION)
-        write_random_checkpoint("clip-vit-b32", BUILD / "tiny", size=size)
-        export_clip(BUILD / "tiny", repository)
+        with part_of(repository) as part:
+            write_random_checkpoint("clip-vit-b32", BUILD / "tiny", size=size)
+            export_clip(BUILD / "tiny", part)
     return repository
 
 
