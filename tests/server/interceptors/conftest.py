@@ -1,0 +1,36 @@
+"""A gRPC server whose RPCs are given by the test and run within the given arounds."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from grpc import aio
+
+from triptych.v1 import embedding_pb2_grpc
+from triptych_server.interceptors.wrapping import Around, AroundInterceptor
+
+Stub = embedding_pb2_grpc.EmbeddingServiceStub
+Serve = Callable[..., Any]
+
+
+class Service(embedding_pb2_grpc.EmbeddingServiceServicer):
+    def __init__(self, methods: dict[str, Any]) -> None:
+        vars(self).update(methods)
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Call with the arounds and the methods by name; returns the stub."""
+    async with AsyncExitStack() as stack:
+
+        async def start(*arounds: Around, **methods: Any) -> Stub:
+            server = aio.server(interceptors=[AroundInterceptor(arounds)])
+            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Service(methods), server)
+            port = server.add_insecure_port("127.0.0.1:0")
+            await server.start()
+            stack.push_async_callback(server.stop, None)
+            channel = aio.insecure_channel(f"127.0.0.1:{port}")
+            return Stub(await stack.enter_async_context(channel))
+
+        yield start

@@ -1,0 +1,88 @@
+"""When work stops."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import pytest
+from calls import Refusal
+from grpc import aio
+
+from triptych.v1.embedding_pb2 import (
+    EmbedRequest,
+    EmbedResponse,
+    StreamEmbedRequest,
+    StreamEmbedResponse,
+)
+from triptych_server.interceptors.deadlines import deadlines
+from triptych_server.interceptors.errors import errors
+
+
+async def endless(request: EmbedRequest, context: Any) -> EmbedResponse:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def refused(call: Any) -> Refusal:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call
+    return Refusal(caught.value)
+
+
+async def test_callers_deadline_cancels_the_work(serve: Any) -> None:
+    cancelled = asyncio.Event()
+
+    async def embed(request: EmbedRequest, context: Any) -> EmbedResponse:
+        try:
+            return await endless(request, context)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    stub = await serve(errors, deadlines(longest_s=60), Embed=embed)
+    refusal = await refused(stub.Embed(EmbedRequest(), timeout=0.2))
+    assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(cancelled.wait(), 10)
+
+
+@pytest.mark.parametrize("timeout_s", [None, 60])
+async def test_longest_deadline_holds_for_every_caller(serve: Any, timeout_s: float | None) -> None:
+    stub = await serve(errors, deadlines(longest_s=0.05), Embed=endless)
+    refusal = await refused(stub.Embed(EmbedRequest(), timeout=timeout_s))
+    assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert refusal.reason == "DEADLINE_EXCEEDED"
+
+
+async def test_work_within_the_deadline_is_answered(serve: Any) -> None:
+    async def embed(request: EmbedRequest, context: Any) -> EmbedResponse:
+        return EmbedResponse(model="a")
+
+    stub = await serve(errors, deadlines(longest_s=60), Embed=embed)
+    assert (await stub.Embed(EmbedRequest(), timeout=60)).model == "a"
+
+
+async def test_timeout_of_something_else_is_no_deadline(serve: Any) -> None:
+    async def embed(request: EmbedRequest, context: Any) -> EmbedResponse:
+        raise TimeoutError("disk")
+
+    stub = await serve(errors, deadlines(longest_s=60), Embed=embed)
+    refusal = await refused(stub.Embed(EmbedRequest(), timeout=60))
+    assert refusal.code is grpc.StatusCode.INTERNAL
+    assert "disk" not in refusal.message
+
+
+async def test_streams_outlive_the_longest_deadline(serve: Any) -> None:
+    async def stream(requests: Any, context: Any) -> AsyncIterator[StreamEmbedResponse]:
+        async for _ in requests:
+            yield StreamEmbedResponse()
+
+    stub = await serve(errors, deadlines(longest_s=0.05), Embed=endless, StreamEmbed=stream)
+    call = stub.StreamEmbed()
+    for _ in range(2):
+        await call.write(StreamEmbedRequest())
+        assert await call.read() == StreamEmbedResponse()
+        await refused(stub.Embed(EmbedRequest()))  # the longest deadline has passed
+    await call.done_writing()
+    assert await call.read() is aio.EOF
+    assert await call.code() is grpc.StatusCode.OK
