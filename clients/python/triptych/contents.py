@@ -50,7 +50,9 @@ def check(content: object, where: str) -> None:
     Raises `TypeError`, `ValueError` or `FileNotFoundError`, naming `where`.
     """
     match content:
-        case str() | Image.Image():
+        case str():
+            _check_text(content, where)
+        case Image.Image():
             return
         case bytes() | bytearray() | memoryview():
             _check_size(len(content), where)
@@ -84,6 +86,13 @@ def to_message(content: object, where: str) -> media_pb2.Content:
             return _encoded(bytes(content))
         case _:
             raise AssertionError("check lets nothing else pass")
+
+
+def _check_text(text: str, where: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: not text: {error.reason} at {error.start}") from None
 
 
 def _check_size(size: int, where: str) -> None:

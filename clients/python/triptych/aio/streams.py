@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import grpc
@@ -10,6 +11,8 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from triptych.errors import DeadlineExceededError, from_rpc_error
+
+HEAD_START_S = 0.5
 
 Value = TypeVar("Value")
 Request = TypeVar("Request", bound=Message)
@@ -80,6 +83,7 @@ class _Flight:
         self._sizes: deque[int] = deque()
         self._landed = False
         self._room = asyncio.Event()
+        self._begun = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._cancel: Callable[[], Any] = lambda: None
 
@@ -94,9 +98,21 @@ class _Flight:
                 if not await self._enter(request.ByteSize()):
                     return
                 yield request
+                await self._head_start()
         except Exception as failure:
             # This runs in a task of gRPC's, which would log it and forget it.
             self.failure = failure
+
+    async def _head_start(self) -> None:
+        """Let the first request go ahead of the others until it is answered, though not for long.
+
+        The gateway may refuse a stream by its first request. A write that meets the refusal makes
+        grpc.aio tell INTERNAL in its place.
+        """
+        if not self._begun.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._begun.wait(), HEAD_START_S)
+            self._begun.set()
 
     async def _enter(self, size: int) -> bool:
         while self._sizes and self._bytes + size > self._max_bytes and not self._landed:
@@ -113,6 +129,7 @@ class _Flight:
         self._bytes -= self._sizes.popleft()
         self._await_answer()
         self._room.set()
+        self._begun.set()
 
     def _await_answer(self) -> None:
         if self._timer is not None:
@@ -129,5 +146,6 @@ class _Flight:
         """Let everything that waits go."""
         self._landed = True
         self._room.set()
+        self._begun.set()
         if self._timer is not None:
             self._timer.cancel()

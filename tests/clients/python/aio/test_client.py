@@ -113,3 +113,13 @@ async def test_a_stream_answers_every_content_by_its_id(client: triptych.aio.Cli
     answers = {a.id: a.vector async for a in client.stream_embed(texts.items())}
     expected = (await client.embed(texts.values())).vectors
     np.testing.assert_allclose(np.stack([answers[key] for key in texts]), expected, atol=1e-5)
+
+
+async def test_upsert_into_no_collection_is_not_found_however_much_is_sent(
+    client: triptych.aio.Client,
+) -> None:
+    for count in (1, 5, 200):
+        items = [Item(str(i), vector=np.ones(128, np.float32)) for i in range(count)]
+        for _ in range(5):
+            with pytest.raises(errors.NotFoundError):
+                [answer async for answer in client.upsert("nowhere", items)]
