@@ -19,7 +19,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 @pytest.fixture(scope="session")
 def stubs(gateway: GatewayProcess) -> Iterator[Stubs]:
-    with grpc.insecure_channel(gateway.target) as channel:
+    options = [("grpc.max_receive_message_length", 64 * 1024 * 1024)]
+    with grpc.insecure_channel(gateway.target, options) as channel:
         yield Stubs(channel)
 
 

@@ -22,6 +22,7 @@ from triptych.v1 import (
     search_pb2,
     search_pb2_grpc,
 )
+from triptych_server.capabilities.concurrency import Bounds
 from triptych_server.capabilities.embedding import Embedder
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.retrieval import Retrieval
@@ -44,6 +45,7 @@ SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 KEEPALIVE_MS = 20_000
+STREAM_PIECES = 256  # requests of a stream that are read ahead of its answers
 
 _log = logging.getLogger(__name__)
 
@@ -84,19 +86,23 @@ class Gateway:
         executor = resources.enter_context(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
         )
-        engine, store = await asyncio.gather(_open_engine(settings), _open_store(settings))
+        engine = await _open_engine(settings)
         resources.push_async_callback(engine.close)
+        store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
         resources.push_async_callback(store.close)
         assets = settings.assets or settings.repository
         catalog = ModelCatalog(engine, assets, settings.default_model)
-        embedder = Embedder(engine, catalog, executor)
+        embedder = Embedder(engine, catalog, executor, patient=settings.queue_rows // 2)
+        bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         retrieval = Retrieval(store, catalog, embedder, executor)
 
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
-            EmbeddingService(catalog, embedder), server
+            EmbeddingService(catalog, embedder, bounds), server
         )
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(catalog), server)
-        search_pb2_grpc.add_SearchServiceServicer_to_server(SearchService(retrieval), server)
+        search_pb2_grpc.add_SearchServiceServicer_to_server(
+            SearchService(retrieval, bounds), server
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflected = (EMBEDDING, MODEL, SEARCH, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
@@ -122,7 +128,7 @@ async def _serve(settings: Settings) -> None:
     gateway = await Gateway.start(settings)
     gc.freeze()  # what was built lives until the end; collections need not look at it
     version = metadata.version("triptych")
-    print(f"triptych {version} is ready on {settings.host}:{gateway.port}", flush=True)
+    print(f"triptych {version} is ready on {_address(settings.host, gateway.port)}", flush=True)
     await stopping.wait()
     _log.info("draining")
     await gateway.stop()
@@ -140,15 +146,13 @@ async def _open_engine(settings: Settings) -> EncoderEngine:
         return onnx
     from triptych_server.engines.encoders.triton import TritonEngine
 
-    return TritonEngine(settings.encoders.removeprefix("triton://"))
-
-
-async def _open_store(settings: Settings) -> LocalCollectionStore:
-    return await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
+    return TritonEngine(settings.encoders.removeprefix("triton://"), queue_rows=settings.queue_rows)
 
 
 def _server(settings: Settings) -> aio.Server:
-    admission = Admission(settings.max_in_flight, settings.max_in_flight_bytes)
+    admission = Admission(
+        calls=settings.max_calls, streams=settings.max_streams, size=settings.max_call_bytes
+    )
     arounds = (errors, admission.around, deadlines(settings.max_deadline_s))
     return aio.server(
         interceptors=[AroundInterceptor(arounds)],
@@ -156,7 +160,7 @@ def _server(settings: Settings) -> aio.Server:
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),
             ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-            # Clients may send keepalives as often as that, also between calls.
+            # Clients may send keepalives twice as often, also between calls.
             ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 2),
             ("grpc.keepalive_permit_without_calls", 1),
             # A port that is taken is an error, not a port to share.
@@ -166,11 +170,15 @@ def _server(settings: Settings) -> aio.Server:
 
 
 def _listen(server: aio.Server, settings: Settings) -> int:
-    address = f"{settings.host}:{settings.port}"
+    address = _address(settings.host, settings.port)
     try:
         return server.add_insecure_port(address)
     except RuntimeError:  # gRPC has logged the cause
-        raise OSError(f"cannot listen on {address}; is the port taken?") from None
+        raise OSError(f"cannot listen on {address}: the port is taken, or no such host") from None
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -59,4 +59,7 @@ class HealthMonitor:
                 await self._catalog.check_ready(model, spec)
         except TriptychError as error:
             return error.message
-        return None
+        except Exception as error:  # whatever it is, it must not end the watch
+            _log.exception("the health check failed")
+            return f"the health check failed: {error}"
+        return next(iter(self._catalog.unread.values()), None)

@@ -46,9 +46,13 @@ class Settings(BaseSettings):
     )
     queue_rows: int = Field(1024, ge=1, description="Rows that may wait for the engine.")
     max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest request and response.")
-    max_in_flight: int = Field(1024, ge=1, description="RPCs handled at once.")
-    max_in_flight_bytes: int = Field(
-        512 * MIB, ge=MIB, description="Bytes of requests handled at once."
+    max_calls: int = Field(1024, ge=1, description="Unary RPCs handled at once.")
+    max_call_bytes: int = Field(
+        512 * MIB, ge=MIB, description="Bytes of unary requests handled at once."
+    )
+    max_streams: int = Field(64, ge=1, description="Streams open at once.")
+    max_stream_bytes: int = Field(
+        512 * MIB, ge=MIB, description="Bytes of stream requests read ahead, over all streams."
     )
     max_deadline_s: float = Field(300.0, gt=0, description="Longest time a unary RPC may take.")
     wakeup_latency_us: int | None = Field(

@@ -106,6 +106,24 @@ def test_full_queue_refuses_at_once_with_a_delay(tmp_path: Path) -> None:
         assert embedded(stubs, raw(pixels(64)))
 
 
+def test_streams_wait_where_calls_are_refused(tmp_path: Path) -> None:
+    config = tmp_path / "triptych.toml"
+    config.write_text("queue_rows = 8\nthreads = 1\n")
+    flags = ("--config", config, "--data", tmp_path / "data")
+    with (
+        GatewayProcess(*flags, log=tmp_path / "log") as process,
+        grpc.insecure_channel(process.target) as channel,
+    ):
+        requests = [
+            embedding_pb2.StreamEmbedRequest(id=str(i), content=raw(pixels(64))) for i in range(100)
+        ]
+        calls = [Stubs(channel).embedding.StreamEmbed(iter(requests)) for _ in range(3)]
+        for call in calls:
+            answers = list(call)
+            assert len(answers) == 100
+            assert all(answer.HasField("embedding") for answer in answers)
+
+
 def test_sigterm_drains_open_streams_of_upserts(tmp_path: Path) -> None:
     with GatewayProcess("--data", tmp_path / "data", log=tmp_path / "log") as process:
         finish = threading.Event()
@@ -176,6 +194,33 @@ def test_broken_encoder_is_told_and_the_others_serve(tmp_path: Path) -> None:
         with pytest.raises(grpc.RpcError) as caught:
             stubs.embedding.Embed(embedding_pb2.EmbedRequest(contents=[text("x")]))
         assert Refusal(caught.value).code == grpc.StatusCode.UNAVAILABLE
+
+
+def test_unreadable_config_is_the_servers_fault(tmp_path: Path) -> None:
+    repository = copy_of_shipped(tmp_path)
+    (repository / f"{MODEL}-text" / "config.pbtxt").write_text("{")
+    flags = ("--repository", repository, "--data", tmp_path / "data")
+    with (
+        GatewayProcess(*flags, log=tmp_path / "log") as process,
+        grpc.insecure_channel(process.target) as channel,
+    ):
+        assert health(channel, "triptych.v1.EmbeddingService") == NOT_SERVING
+        with pytest.raises(grpc.RpcError) as caught:
+            request = embedding_pb2.EmbedRequest(contents=[text("x")])
+            Stubs(channel).embedding.Embed(request)
+        refused = Refusal(caught.value)
+        assert refused.code == grpc.StatusCode.UNAVAILABLE
+        assert "config.pbtxt" in refused.message
+
+
+def test_missing_repository_is_an_error_in_one_line(tmp_path: Path) -> None:
+    flags = ("--repository", tmp_path / "none", "--data", tmp_path / "data")
+    with (
+        pytest.raises(RuntimeError, match="no directory"),
+        GatewayProcess(*flags, log=tmp_path / "log"),
+    ):
+        pass
+    assert "Traceback" not in (tmp_path / "log").read_text()
 
 
 def test_collection_refuses_another_space(tmp_path: Path) -> None:

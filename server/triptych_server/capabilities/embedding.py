@@ -13,13 +13,20 @@ from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Role, Tensors
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS, PIXELS
-from triptych_server.errors import Code, Internal, TriptychError, Unavailable
+from triptych_server.errors import (
+    Code,
+    Internal,
+    InvalidArgument,
+    ResourceExhausted,
+    TriptychError,
+    Unavailable,
+)
 from triptych_server.media.content import Content, Image, Text
 from triptych_server.media.image import to_pixels
 
 Vector = npt.NDArray[np.float32]
 
-# Characters that are tokenised sooner than handed to another thread (some 50 us).
+# Characters of a lone text that is tokenised sooner (some 50 us) than handed to a thread.
 SHORT_TEXT = 256
 
 # Errors of one input. All others say that the server cannot serve now, and fail the whole call.
@@ -36,18 +43,34 @@ class Embedded:
 
 
 class Embedder:
-    """Embeds contents with the models of a catalog. Decoding and tokenising run in `executor`."""
+    """Embeds contents with the models of a catalog. Decoding and tokenising run in `executor`, and
+    at most `patient` contents of streams are under way."""
 
-    def __init__(self, engine: EncoderEngine, catalog: ModelCatalog, executor: Executor) -> None:
+    def __init__(
+        self, engine: EncoderEngine, catalog: ModelCatalog, executor: Executor, *, patient: int
+    ) -> None:
+        self._patient = asyncio.Semaphore(max(patient, 1))
         self._engine = engine
         self._catalog = catalog
         self._executor = executor
 
-    async def embed(self, model: Model, content: Content) -> Embedded:
-        """Embed one content; raises `InvalidArgument` with the field inside the content."""
+    async def embed(self, model: Model, content: Content, *, alone: bool = False) -> Embedded:
+        """Embed one content; raises `InvalidArgument` with the field inside the content.
+
+        `alone` says that the call asks for nothing else.
+        """
         if isinstance(content, Text):
-            return await self._embed_text(model, content)
+            return await self._embed_text(model, content, alone)
         return await self._embed_image(model, content)
+
+    async def embed_patiently(self, model: Model, content: Content) -> Embedded:
+        """The same for contents of a stream, which wait for room where a call would be refused."""
+        async with self._patient:
+            while True:
+                try:
+                    return await self.embed(model, content)
+                except ResourceExhausted as error:
+                    await asyncio.sleep(error.retry_after or 0)
 
     async def embed_all(
         self, model: Model, contents: Iterable[Content | TriptychError]
@@ -57,15 +80,17 @@ class Embedder:
 
         An error in `contents` stands for an input that was already refused and is passed on.
         """
-        return await run_all(self._embed_or_error(model, content) for content in contents)
+        every = list(contents)
+        alone = len(every) == 1
+        return await run_all(self._embed_or_error(model, content, alone) for content in every)
 
     async def _embed_or_error(
-        self, model: Model, content: Content | TriptychError
+        self, model: Model, content: Content | TriptychError, alone: bool
     ) -> Embedded | TriptychError:
         if isinstance(content, TriptychError):
             return content
         try:
-            return await self.embed(model, content)
+            return await self.embed(model, content, alone=alone)
         except TriptychError as error:
             if error.code not in OF_ONE_INPUT:
                 raise
@@ -84,12 +109,12 @@ class Embedder:
         inference = await self._infer(model, encoder, {PIXELS: pixels[np.newaxis]})
         return Embedded(_vector(inference), False, StageTimes.of(inference, preprocess_ns))
 
-    async def _embed_text(self, model: Model, text: Text) -> Embedded:
+    async def _embed_text(self, model: Model, text: Text, alone: bool) -> Embedded:
         encoder = model.encoder(Role.TEXT)
         assert model.tokenizer is not None, "a text encoder without tokenizer is at fault"
         loop = asyncio.get_running_loop()
         watch = Stopwatch()
-        if len(text.text) <= SHORT_TEXT:
+        if alone and len(text.text) <= SHORT_TEXT:
             tokens = model.tokenizer.encode(text.text)
         else:
             tokens = await loop.run_in_executor(self._executor, model.tokenizer.encode, text.text)
@@ -100,7 +125,13 @@ class Embedder:
         return Embedded(_vector(inference), tokens.truncated, times)
 
     async def _infer(self, model: Model, encoder: EncoderSpec, inputs: Tensors) -> Inference:
-        inference = await self._engine.infer(encoder.name, inputs)
+        try:
+            inference = await self._engine.infer(encoder.name, inputs)
+        except InvalidArgument as error:  # the tensors are ours, not the caller's
+            raise Internal(
+                f"{encoder.name} refuses what its config asks for: {error}",
+                reason="ENCODER_MISMATCH",
+            ) from error
         if inference.version != encoder.version:
             await self._catalog.refresh()
             if self._catalog.get(model.name).space != model.space:

@@ -23,6 +23,8 @@ class Model:
     tokenizer: TextTokenizer | None
     # Encoder name -> why it cannot be used, whatever its engine says.
     faults: Mapping[str, str]
+    # The same for encoders that may be of this model, but cannot be read.
+    unread: Mapping[str, str]
 
     @property
     def space(self) -> str:
@@ -38,6 +40,8 @@ class Model:
 
     def encoder(self, role: Role) -> EncoderSpec:
         """The encoder of a role; raises `InvalidArgument` if the model has none."""
+        if role not in self.encoders and self.unread:
+            raise Unavailable(next(iter(self.unread.values())), reason="ENCODER_NOT_LOADED")
         if role not in self.encoders:
             kind = "text" if role is Role.TEXT else "image"
             raise InvalidArgument(
@@ -60,20 +64,28 @@ class ModelCatalog:
         self._assets = assets
         self._default = default
         self._models: dict[str, Model] = {}
+        self._unread: dict[str, str] = {}
 
     async def refresh(self) -> None:
         """Read every encoder's spec again; models that did not change are kept."""
         found: dict[str, list[EncoderSpec]] = {}
+        unread: dict[str, str] = {}
         for name in await self._engine.encoders():
             try:
                 spec = await self._engine.spec(name)
             except TriptychError as error:
-                _log.debug("encoder %s is left out: %s", name, error)
+                unread[name] = error.message
                 continue
             found.setdefault(spec.model, []).append(spec)
+        self._unread = unread
         self._models = {
             name: await self._kept_or_read(name, specs) for name, specs in sorted(found.items())
         }
+
+    @property
+    def unread(self) -> Mapping[str, str]:
+        """Encoders whose config cannot be read, and why: of which model they are is not known."""
+        return self._unread
 
     @property
     def default(self) -> str:
@@ -104,7 +116,8 @@ class ModelCatalog:
 
     async def _kept_or_read(self, name: str, specs: Sequence[EncoderSpec]) -> Model:
         known = self._models.get(name)
-        if known is not None and known.specs == specs and not known.faults:
+        unchanged = known is not None and (known.specs, known.unread) == (specs, self._unread)
+        if known is not None and unchanged and not known.faults:
             return known
         model = await asyncio.to_thread(self._read, name, specs)
         if known is None or known.faults != model.faults:
@@ -124,7 +137,7 @@ class ModelCatalog:
                 faults[text.name] = str(error)
         if reason := _disagreement(name, specs):
             faults = {spec.name: reason for spec in specs}
-        return Model(name, specs, encoders, tokenizer, faults)
+        return Model(name, specs, encoders, tokenizer, faults, self._unread)
 
 
 def _disagreement(model: str, specs: Sequence[EncoderSpec]) -> str:

@@ -30,6 +30,7 @@ from triptych_server.media.content import Content, RawImage, Text
 from triptych_server.media.image import to_png
 
 MAX_DEPTH = 10_000  # hits that a search reaches, all its pages together
+LEAST_NORM = 1e-6  # of a sum of unit vectors; below, only rounding is left of it
 
 Vector = npt.NDArray[np.float32]
 
@@ -140,7 +141,8 @@ class Retrieval:
             vector, truncated = _unit(draft.source, collection, "vector"), False
         else:
             try:
-                embedded = await self._embedder.embed(self._model(collection), draft.source)
+                model = self._model(collection)
+                embedded = await self._embedder.embed_patiently(model, draft.source)
             except InvalidArgument as error:
                 raise error.within("content") from None
             vector, truncated = embedded.vector, embedded.truncated
@@ -167,10 +169,10 @@ class Retrieval:
         parts = await run_all(
             self._term(collection, term, position) for position, term in enumerate(query.terms)
         )
-        total = sum(
-            (term.weight * part.vector for term, part in zip(query.terms, parts, strict=True)),
-            start=np.zeros(collection.dimension, np.float32),
-        )
+        weights = np.array([term.weight for term in query.terms])
+        total = weights / np.abs(weights).max() @ np.stack([part.vector for part in parts])
+        if np.linalg.norm(total) < LEAST_NORM:
+            raise InvalidArgument("query.terms", "the terms cancel out")
         # One hit more than asked tells whether there is another page.
         hits = await self._store.search(
             query.collection,
@@ -247,7 +249,7 @@ class Retrieval:
         return StoredContent("image", draft.source.data)
 
 
-def _unit(vector: Vector, collection: Collection, field: str) -> Vector:
+def _unit(vector: npt.NDArray[np.floating[Any]], collection: Collection, field: str) -> Vector:
     """The vector at unit length; raises `InvalidArgument` if it does not fit the collection."""
     if len(vector) != collection.dimension:
         raise InvalidArgument(
@@ -256,7 +258,8 @@ def _unit(vector: Vector, collection: Collection, field: str) -> Vector:
             f"not {len(vector)}",
             reason="DIMENSION_MISMATCH",
         )
-    norm = float(np.linalg.norm(vector.astype(np.float64)))
-    if norm < np.finfo(np.float32).tiny:
+    wide = vector.astype(np.float64)  # in which squares of float32 neither overflow nor vanish
+    norm = np.linalg.norm(wide)
+    if norm == 0:
         raise InvalidArgument(field, "the vector is zero and has no direction")
-    return (vector / norm).astype(np.float32)
+    return (wide / norm).astype(np.float32)

@@ -16,16 +16,18 @@ def deadlines(longest_s: float) -> Around:
     """
 
     @asynccontextmanager
-    async def around(request: Any, context: Any, method: str) -> AsyncIterator[None]:
+    async def around(request: bytes | None, context: Any, method: str) -> AsyncIterator[None]:
         if request is None:
             yield
             return
         remaining = context.time_remaining()
         limit = longest_s if remaining is None else min(remaining, longest_s)
         try:
-            async with asyncio.timeout(limit):
+            async with asyncio.timeout(limit) as scope:
                 yield
         except TimeoutError:
+            if not scope.expired():  # of a file or a socket
+                raise
             raise DeadlineExceeded from None
 
     return around

@@ -7,13 +7,13 @@ sense. Anything else is a defect: it is logged whole, and the caller learns only
 
 import logging
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 from grpc import aio
 from grpc_status import rpc_status
@@ -21,17 +21,23 @@ from grpc_status import rpc_status
 from triptych_server.errors import Internal, InvalidArgument, TriptychError, Violation
 
 DOMAIN = "triptych"
+# gRPC refuses trailers of more than 8 KiB, and the caller would learn of that instead.
+MAX_TEXT = 200  # characters
+MAX_BAD_REQUEST = 3_000  # bytes
 
 _log = logging.getLogger(__name__)
 
 
 @asynccontextmanager
-async def errors(request: Any, context: Any, method: str) -> AsyncIterator[None]:
+async def errors(request: bytes | None, context: Any, method: str) -> AsyncIterator[None]:
     """Abort the RPC with the status of what is raised inside."""
     try:
         yield
     except TriptychError as error:
         await _abort(context, error)
+    except DecodeError:
+        malformed = InvalidArgument("", "the request cannot be parsed", reason="MALFORMED_REQUEST")
+        await _abort(context, malformed)
     except aio.AbortError:
         raise
     except Exception:  # the boundary to the caller
@@ -49,16 +55,7 @@ def details(error: TriptychError) -> list[Message]:
     elif error.field:
         violations = [Violation(error.field, error.message)]
     if violations:
-        messages.append(
-            error_details_pb2.BadRequest(
-                field_violations=[
-                    error_details_pb2.BadRequest.FieldViolation(
-                        field=violation.field, description=violation.description
-                    )
-                    for violation in violations
-                ]
-            )
-        )
+        messages.append(_bad_request(violations))
     if error.retry_after is not None:
         delay = Duration()
         delay.FromNanoseconds(int(error.retry_after * 1e9))
@@ -67,7 +64,7 @@ def details(error: TriptychError) -> list[Message]:
 
 
 async def _abort(context: Any, error: TriptychError) -> None:
-    status = status_pb2.Status(code=error.code, message=_sentence(error))
+    status = status_pb2.Status(code=error.code, message=_short(_sentence(error)))
     for message in details(error):
         packed = AnyMessage()
         packed.Pack(message)
@@ -77,6 +74,22 @@ async def _abort(context: Any, error: TriptychError) -> None:
     if error.retry_after is not None:
         metadata.append(("grpc-retry-pushback-ms", str(int(error.retry_after * 1000))))
     await context.abort(converted.code, converted.details, tuple(metadata))
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    """As many violations as there is room for."""
+    message = error_details_pb2.BadRequest()
+    for violation in violations:
+        if message.ByteSize() > MAX_BAD_REQUEST:
+            break
+        message.field_violations.add(
+            field=_short(violation.field), description=_short(violation.description)
+        )
+    return message
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else f"{text[: MAX_TEXT - 3]}..."
 
 
 def _sentence(error: TriptychError) -> str:

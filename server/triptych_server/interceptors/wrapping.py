@@ -1,4 +1,4 @@
-"""One way to run code around an RPC, whatever its kind."""
+"""One way to run code around an RPC, be it unary or a bidirectional stream."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 from grpc import aio
 
-# Called with the request (None for a stream of requests), the context and the method's full name.
-Around = Callable[[Any, Any, str], AbstractAsyncContextManager[None]]
+# Called with the encoded request (None for a stream), the context and the method's full name.
+Around = Callable[[bytes | None, Any, str], AbstractAsyncContextManager[None]]
 
 
 class AroundInterceptor(aio.ServerInterceptor):
@@ -33,16 +33,19 @@ class AroundInterceptor(aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or not method.startswith("/triptych."):
             return handler
+        if handler.request_streaming != handler.response_streaming:
+            raise TypeError(f"{method}: neither unary nor a bidirectional stream")
         wrapped = self._streaming if handler.response_streaming else self._unary
         return self._wrapped.setdefault(method, wrapped(handler, method))
 
     def _unary(self, handler: Any, method: str) -> Any:
-        behaviour = handler.unary_unary
+        async def behaviour(request: bytes, context: Any) -> Any:
+            return await handler.unary_unary(handler.request_deserializer(request), context)
+
         for around in reversed(self._arounds):
             behaviour = _unary_within(around, method, behaviour)
-        return grpc.unary_unary_rpc_method_handler(
-            behaviour, handler.request_deserializer, handler.response_serializer
-        )
+        # The request is parsed inside, so that a malformed one is told as any other error.
+        return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
 
     def _streaming(self, handler: Any, method: str) -> Any:
         behaviour = handler.stream_stream

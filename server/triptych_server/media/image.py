@@ -56,16 +56,11 @@ def to_png(image: RawImage) -> bytes:
     return file.getvalue()
 
 
-def check_picture(data: bytes) -> None:
-    """Raise `InvalidArgument` unless the file is a picture that can be decoded to its end."""
-    _decode(data, None)
-
-
-def _decode(data: bytes, size: ImagePreprocessing | None) -> Image.Image:
+def _decode(data: bytes, size: ImagePreprocessing) -> Image.Image:
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image)
-            if size is not None and image.format == "JPEG":
+            if image.format == "JPEG":
                 edge = 2 * (size.shortest_edge or max(size.height, size.width))
                 image.draft(image.mode, (edge, edge))
             orientation = _orientation(image)
@@ -110,8 +105,10 @@ def _orientation(image: Image.Image) -> Image.Transpose | None:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """8-bit RGB; 16-bit values keep their high byte, transparency is laid over white."""
     if image.mode.startswith("I"):
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 0xFFFF) >> 8
-        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
+        values = np.asarray(image)
+        if values.dtype != np.uint16:
+            values = np.clip(values, 0, 0xFFFF)
+        return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         rgba = image.convert("RGBA")
         white = Image.new("RGBA", rgba.size, "white")

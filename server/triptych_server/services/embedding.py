@@ -23,8 +23,6 @@ from triptych_server.services.rules import (
     present,
 )
 
-# How far a stream is read ahead of its answers.
-STREAM_BOUNDS = Bounds(pieces=256, size=64 * media.MIB)
 MAX_PROMPTS = 1024
 
 
@@ -51,9 +49,10 @@ RANK = all_of(
 
 
 class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
-    """Embed, StreamEmbed and Rank over an `Embedder`."""
+    """Embed, StreamEmbed and Rank over an `Embedder`; `bounds` are those of each stream."""
 
-    def __init__(self, catalog: ModelCatalog, embedder: Embedder) -> None:
+    def __init__(self, catalog: ModelCatalog, embedder: Embedder, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._catalog = catalog
         self._embedder = embedder
 
@@ -80,7 +79,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
             requests,
             self._stream_embed,
             embedding_pb2.StreamEmbedRequest.ByteSize,
-            STREAM_BOUNDS,
+            self._bounds,
         )
         async for ready in answers:
             for answer in ready:
@@ -105,7 +104,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
 
     async def _embed_content(self, model: Model, content: media_pb2.Content) -> Embedded:
         try:
-            return await self._embedder.embed(model, media.content(content))
+            return await self._embedder.embed_patiently(model, media.content(content))
         except InvalidArgument as error:
             raise error.within("content") from None
 

@@ -15,7 +15,7 @@ _FREE = ("page_token", "page_size", "limit")
 
 def encode(request: Any, cursor: int | str) -> str:
     """A token with which the same request continues at `cursor`."""
-    token = json.dumps([cursor, _digest(request)], separators=(",", ":")).encode()
+    token = json.dumps([cursor, _digest(request, cursor)], separators=(",", ":")).encode()
     return base64.urlsafe_b64encode(token).decode()
 
 
@@ -28,15 +28,17 @@ def decode(request: Any, kind: type[T]) -> T | None:
         cursor, digest = json.loads(base64.urlsafe_b64decode(request.page_token.encode()))
     except (ValueError, TypeError, RecursionError):
         raise InvalidArgument("page_token", "is not a token of this server") from None
-    if type(cursor) is not kind or digest != _digest(request):
+    if type(cursor) is not kind or digest != _digest(request, cursor):
         raise InvalidArgument("page_token", "is of another request")
     return cursor
 
 
-def _digest(request: Any) -> str:
+def _digest(request: Any, cursor: int | str) -> str:
     same = type(request)()
     same.CopyFrom(request)
     for name in _FREE:
         if name in same.DESCRIPTOR.fields_by_name:
             same.ClearField(name)
-    return hashlib.sha256(same.SerializeToString(deterministic=True)).hexdigest()[:16]
+    digest = hashlib.sha256(same.SerializeToString(deterministic=True))
+    digest.update(repr(cursor).encode())
+    return digest.hexdigest()[:16]

@@ -16,6 +16,10 @@ from triptych_server.errors import InvalidArgument, Violation
 
 Rule = Callable[[Any, str], Iterator[Violation]]
 
+# Of metadata. Protobuf parses 100 messages inside one another, a level takes up to three, and in
+# some responses metadata lies deeper than in the request.
+MAX_LEVELS = 30
+
 
 def check(rule: Rule, message: Any) -> None:
     """Raise `InvalidArgument` with every violation of `rule` in `message`."""
@@ -40,7 +44,7 @@ def one_of(oneof: str, **rules: Rule) -> Rule:
     def rule(message: Any, path: str) -> Iterator[Violation]:
         name = message.WhichOneof(oneof)
         if name is None:
-            yield Violation(path, f"one of {', '.join(rules)} must be set")
+            yield Violation(path or oneof, f"one of {', '.join(rules)} must be set")
         else:
             yield from rules[name](getattr(message, name), f"{path}.{name}" if path else name)
 
@@ -150,7 +154,7 @@ def finite(value: float, path: str) -> Iterator[Violation]:
 
 
 def encoded_bytes(most: int) -> Rule:
-    """A message of at most this many bytes, or a byte string that is not empty either."""
+    """A byte string that is not empty and has at most this many bytes."""
 
     def rule(value: bytes, path: str) -> Iterator[Violation]:
         if not value:
@@ -161,15 +165,18 @@ def encoded_bytes(most: int) -> Rule:
     return rule
 
 
-def json_object(value: Any, path: str) -> Iterator[Violation]:
-    """A google.protobuf.Struct that can be stored: its values are set, its numbers finite, and its
-    strings without U+0000."""
+def json_object(value: Any, path: str, levels: int = MAX_LEVELS) -> Iterator[Violation]:
+    """A google.protobuf.Struct that can be stored: its values are set, its numbers finite, its
+    strings without U+0000, and no more than `levels` of it nested."""
     for key, member in value.fields.items():
         yield from _no_nul(key, path)
-        yield from _json_value(member, f"{path}.{key}")
+        yield from _json_value(member, f"{path}.{key}", levels - 1)
 
 
-def _json_value(value: Any, path: str) -> Iterator[Violation]:
+def _json_value(value: Any, path: str, levels: int) -> Iterator[Violation]:
+    if not levels and value.WhichOneof("kind") in ("struct_value", "list_value"):
+        yield Violation(path, f"must not be nested deeper than {MAX_LEVELS} levels")
+        return
     match value.WhichOneof("kind"):
         case None:
             yield Violation(path, "must have a value")
@@ -178,10 +185,10 @@ def _json_value(value: Any, path: str) -> Iterator[Violation]:
         case "string_value":
             yield from _no_nul(value.string_value, path)
         case "struct_value":
-            yield from json_object(value.struct_value, path)
+            yield from json_object(value.struct_value, path, levels)
         case "list_value":
             for position, element in enumerate(value.list_value.values):
-                yield from _json_value(element, f"{path}[{position}]")
+                yield from _json_value(element, f"{path}[{position}]", levels - 1)
 
 
 def _no_nul(value: str, path: str) -> Iterator[Violation]:

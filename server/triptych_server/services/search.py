@@ -1,5 +1,6 @@
 """SearchService."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,15 +26,17 @@ from triptych_server.services.search_rules import (
     UPSERT_ITEM,
 )
 
-UPSERT_BOUNDS = Bounds(pieces=256, size=64 * media.MIB)
 DEFAULT_PAGE_SIZE = 100
 DEFAULT_LIMIT = 10
+MAX_BATCH_BYTES = 48 * media.MIB
+SIDE_BY_SIDE = 8  # searches of a batch
 
 
 class SearchService(search_pb2_grpc.SearchServiceServicer):
-    """Collections, items and search over `Retrieval`."""
+    """Collections, items and search over `Retrieval`; `bounds` are those of each stream."""
 
-    def __init__(self, retrieval: Retrieval) -> None:
+    def __init__(self, retrieval: Retrieval, bounds: Bounds) -> None:
+        self._bounds = bounds
         self._retrieval = retrieval
 
     async def CreateCollection(
@@ -101,7 +104,7 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             _prepend(first, requests),
             prepare,
             search_pb2.UpsertItemsRequest.ByteSize,
-            UPSERT_BOUNDS,
+            self._bounds,
         )
         async for ready in stream:
             prepared = [each for _, each in ready]
@@ -165,8 +168,16 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
         self, request: search_pb2.BatchSearchRequest, context: Any
     ) -> search_pb2.BatchSearchResponse:
         check(BATCH_SEARCH, request)
-        results = await run_all(self._search_or_error(each) for each in request.requests)
-        return search_pb2.BatchSearchResponse(results=results)
+        response = search_pb2.BatchSearchResponse()
+        size = 0
+        for first in range(0, len(request.requests), SIDE_BY_SIDE):
+            part = request.requests[first : first + SIDE_BY_SIDE]
+            for result in await run_all(self._search_or_error(each) for each in part):
+                size += result.ByteSize()
+                if size > MAX_BATCH_BYTES:
+                    result.error.CopyFrom(media.item_error(_too_large()))
+                response.results.append(result)
+        return response
 
     async def _search_or_error(
         self, request: search_pb2.SearchRequest
@@ -179,7 +190,10 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
     async def _search(self, request: search_pb2.SearchRequest) -> search_pb2.SearchResponse:
         watch = Stopwatch()
         check(SEARCH, request)
-        offset = page_tokens.decode(request, int) or 0
+        # Queries may hold pictures, and tokens a digest of them.
+        offset = await asyncio.to_thread(page_tokens.decode, request, int) or 0
+        if offset >= MAX_DEPTH:
+            raise InvalidArgument("page_token", "is of another request")
         limit = min(request.limit or DEFAULT_LIMIT, MAX_DEPTH - offset)
         query = SearchQuery(
             collection=request.collection,
@@ -191,14 +205,25 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             include=Include(request.include_content, request.include_vector),
         )
         result = await self._retrieval.search(query)
+        token = ""
+        if result.more:
+            token = await asyncio.to_thread(page_tokens.encode, request, offset + limit)
         return search_pb2.SearchResponse(
             hits=[
                 search_pb2.Hit(item=search_messages.item(hit.item), score=hit.score)
                 for hit in result.hits
             ],
-            next_page_token=page_tokens.encode(request, offset + limit) if result.more else "",
+            next_page_token=token,
             timing=media.timing(watch, result.times),
         )
+
+
+def _too_large() -> InvalidArgument:
+    return InvalidArgument(
+        "limit",
+        f"the answers before this one fill the {MAX_BATCH_BYTES:,} bytes of the batch",
+        reason="RESPONSE_TOO_LARGE",
+    )
 
 
 def _filter(text: str) -> Filter | None:

@@ -69,7 +69,7 @@ def test_one_corrupt_picture_of_64_fails_alone(stubs: Stubs, scenes: Scenes) -> 
 @pytest.mark.parametrize(
     ("content", "field"),
     [
-        (media_pb2.Content(), ""),
+        (media_pb2.Content(), "kind"),
         (text(""), "text"),
         (text("  "), "text"),
         (encoded(b"not a picture"), "image.encoded"),
@@ -204,3 +204,14 @@ def test_rank_names_a_bad_query(stubs: Stubs) -> None:
 def test_vectors_cross_the_wire_as_little_endian_floats(stubs: Stubs) -> None:
     message = embed(stubs, [text("a red circle")]).results[0].embedding.vector
     assert vector(array(message)) == message
+
+
+@pytest.mark.parametrize("garbage", [b"\xff\xff\xff", b"\x0a\x7f"])
+def test_malformed_message_is_the_callers_fault(stubs: Stubs, garbage: bytes) -> None:
+    unary = stubs.channel.unary_unary("/triptych.v1.EmbeddingService/Embed")
+    refused = refusal(unary, garbage)
+    assert (refused.code, refused.reason) == (INVALID, "MALFORMED_REQUEST")
+    stream = stubs.channel.stream_stream("/triptych.v1.EmbeddingService/StreamEmbed")
+    with pytest.raises(grpc.RpcError) as caught:
+        list(stream(iter([garbage])))
+    assert caught.value.code() == INVALID

@@ -1,5 +1,7 @@
 """The parts that field rules are composed of, on real messages."""
 
+import base64
+import json
 import math
 
 import numpy as np
@@ -40,7 +42,7 @@ def vector(values: list[float]) -> media_pb2.Vector:
 @pytest.mark.parametrize(
     ("content", "fields"),
     [
-        (media_pb2.Content(), [""]),
+        (media_pb2.Content(), ["kind"]),
         (text(""), ["text"]),
         (text(" \n\t"), ["text"]),
         (text("x" * 1_000_001), ["text"]),
@@ -137,6 +139,23 @@ def test_metadata_is_bounded() -> None:
     assert violated(UPSERT_ITEM, request) == ["item.metadata"]
 
 
+@pytest.mark.parametrize(("levels", "fields"), [(30, 0), (31, 1)])
+def test_metadata_is_as_deep_as_every_response_can_carry(levels: int, fields: int) -> None:
+    value: dict[str, object] = {"x": 1}
+    for _ in range(levels - 1):
+        value = {"x": value}
+    metadata = Struct()
+    metadata.update(value)
+    item = search_pb2.Item(id="a", metadata=metadata)
+    request = search_pb2.UpsertItemsRequest(item=item, content=text("x"))
+    assert len(violated(UPSERT_ITEM, request)) == fields
+    hit = search_pb2.Hit(item=item)
+    result = search_pb2.BatchSearchResult(response=search_pb2.SearchResponse(hits=[hit]))
+    batch = search_pb2.BatchSearchResponse(results=[result])
+    if not fields:
+        assert search_pb2.BatchSearchResponse.FromString(batch.SerializeToString()) == batch
+
+
 @pytest.mark.parametrize("item_id", ["", "x" * 513, "a\0b", "a\nb"])
 def test_item_id_is_refused(item_id: str) -> None:
     request = search_pb2.UpsertItemsRequest(item=search_pb2.Item(id=item_id), content=text("x"))
@@ -164,6 +183,16 @@ def test_page_token_round_trips(cursor: int | str) -> None:
     request.page_token = page_tokens.encode(request, cursor)
     request.limit = 5
     assert page_tokens.decode(request, type(cursor)) == cursor
+
+
+@pytest.mark.parametrize("cursor", [-1, 4, 10_000, 2**70])
+def test_page_token_with_another_cursor_is_refused(cursor: int) -> None:
+    request = search_pb2.SearchRequest(collection="a")
+    token = base64.urlsafe_b64decode(page_tokens.encode(request, 3))
+    forged = json.dumps([cursor, json.loads(token)[1]]).encode()
+    request.page_token = base64.urlsafe_b64encode(forged).decode()
+    with pytest.raises(InvalidArgument):
+        page_tokens.decode(request, int)
 
 
 def test_page_token_of_another_request_is_refused() -> None:

@@ -383,3 +383,39 @@ def test_truncated_text_says_so(stubs: Stubs, collection: str) -> None:
         search_pb2.GetItemRequest(collection=collection, id="a", include_content=True)
     ).item
     assert got.content.text == long
+
+
+def test_huge_vectors_and_weights_keep_their_direction(stubs: Stubs, collection: str) -> None:
+    huge = np.full(DIMENSION, 1e38, np.float32)
+    upsert(
+        stubs, collection, [item("huge", vector=vector(huge)), item("e0", vector=vector(basis(0)))]
+    )
+    got = stubs.search.GetItem(
+        search_pb2.GetItemRequest(collection=collection, id="huge", include_vector=True)
+    ).item
+    assert np.linalg.norm(array(got.vector)) == pytest.approx(1, abs=1e-5)
+    for weight in (3.4e38, 1e-42):
+        terms = [search_pb2.Term(vector=vector(basis(0)), weight=weight)] * 16
+        hits = stubs.search.Search(search(collection, *terms)).hits
+        assert [(hit.item.id, round(hit.score, 4)) for hit in hits] == [
+            ("e0", 1.0),
+            ("huge", round(DIMENSION**-0.5, 4)),
+        ]
+
+
+def test_contents_that_do_not_fit_into_an_answer_are_refused(stubs: Stubs, collection: str) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)
+    picture = encoded(png(noise))  # some 7 MB
+    requests = [item(str(i), content=picture, store_content=True) for i in range(6)]
+    assert all(each.HasField("upserted") for each in upsert(stubs, collection, requests))
+    query = search(collection, term(text("x")), include_content=True)
+    refused = refusal(stubs.search.Search, query)
+    assert (refused.code, refused.reason, refused.fields) == (
+        INVALID,
+        "RESPONSE_TOO_LARGE",
+        ["limit"],
+    )
+    query.limit = 3
+    assert len(stubs.search.Search(query).hits) == 3
+    batch = stubs.search.BatchSearch(search_pb2.BatchSearchRequest(requests=[query] * 4)).results
+    assert [each.error.reason for each in batch] == ["", ""] + ["RESPONSE_TOO_LARGE"] * 2

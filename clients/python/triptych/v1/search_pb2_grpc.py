@@ -108,7 +108,8 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCollections(self, request, context):
-        """ListCollections lists collections by name.
+        """ListCollections lists collections by name, but not those whose files are damaged: these answer
+        INTERNAL to other RPCs until they are deleted.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,7 +163,8 @@ class SearchServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def BatchSearch(self, request, context):
-        """BatchSearch runs up to 64 searches; each fails or succeeds on its own.
+        """BatchSearch runs up to 64 searches; each fails or succeeds on its own. The answers have at most
+        48 MiB together; those beyond fail with RESPONSE_TOO_LARGE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

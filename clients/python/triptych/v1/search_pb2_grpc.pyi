@@ -40,7 +40,9 @@ class SearchServiceStub:
     GetCollection: _grpc.UnaryUnaryMultiCallable[_search_pb2.GetCollectionRequest, _search_pb2.GetCollectionResponse]
     """GetCollection returns one collection; NOT_FOUND if there is none."""
     ListCollections: _grpc.UnaryUnaryMultiCallable[_search_pb2.ListCollectionsRequest, _search_pb2.ListCollectionsResponse]
-    """ListCollections lists collections by name."""
+    """ListCollections lists collections by name, but not those whose files are damaged: these answer
+    INTERNAL to other RPCs until they are deleted.
+    """
     DeleteCollection: _grpc.UnaryUnaryMultiCallable[_search_pb2.DeleteCollectionRequest, _search_pb2.DeleteCollectionResponse]
     """DeleteCollection deletes a collection with all its items; NOT_FOUND if there is none."""
     UpsertItems: _grpc.StreamStreamMultiCallable[_search_pb2.UpsertItemsRequest, _search_pb2.UpsertItemsResponse]
@@ -61,7 +63,9 @@ class SearchServiceStub:
     Search: _grpc.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]
     """Search finds the items nearest to a query."""
     BatchSearch: _grpc.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]
-    """BatchSearch runs up to 64 searches; each fails or succeeds on its own."""
+    """BatchSearch runs up to 64 searches; each fails or succeeds on its own. The answers have at most
+    48 MiB together; those beyond fail with RESPONSE_TOO_LARGE.
+    """
 
 @_typing.type_check_only
 class SearchServiceAsyncStub(SearchServiceStub):
@@ -75,7 +79,9 @@ class SearchServiceAsyncStub(SearchServiceStub):
     GetCollection: _aio.UnaryUnaryMultiCallable[_search_pb2.GetCollectionRequest, _search_pb2.GetCollectionResponse]  # type: ignore[assignment]
     """GetCollection returns one collection; NOT_FOUND if there is none."""
     ListCollections: _aio.UnaryUnaryMultiCallable[_search_pb2.ListCollectionsRequest, _search_pb2.ListCollectionsResponse]  # type: ignore[assignment]
-    """ListCollections lists collections by name."""
+    """ListCollections lists collections by name, but not those whose files are damaged: these answer
+    INTERNAL to other RPCs until they are deleted.
+    """
     DeleteCollection: _aio.UnaryUnaryMultiCallable[_search_pb2.DeleteCollectionRequest, _search_pb2.DeleteCollectionResponse]  # type: ignore[assignment]
     """DeleteCollection deletes a collection with all its items; NOT_FOUND if there is none."""
     UpsertItems: _aio.StreamStreamMultiCallable[_search_pb2.UpsertItemsRequest, _search_pb2.UpsertItemsResponse]  # type: ignore[assignment]
@@ -96,7 +102,9 @@ class SearchServiceAsyncStub(SearchServiceStub):
     Search: _aio.UnaryUnaryMultiCallable[_search_pb2.SearchRequest, _search_pb2.SearchResponse]  # type: ignore[assignment]
     """Search finds the items nearest to a query."""
     BatchSearch: _aio.UnaryUnaryMultiCallable[_search_pb2.BatchSearchRequest, _search_pb2.BatchSearchResponse]  # type: ignore[assignment]
-    """BatchSearch runs up to 64 searches; each fails or succeeds on its own."""
+    """BatchSearch runs up to 64 searches; each fails or succeeds on its own. The answers have at most
+    48 MiB together; those beyond fail with RESPONSE_TOO_LARGE.
+    """
 
 class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
     """SearchService keeps items with their vectors and finds the nearest. What it acknowledges is on
@@ -125,7 +133,9 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.ListCollectionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.ListCollectionsResponse, _abc.Awaitable[_search_pb2.ListCollectionsResponse]]:
-        """ListCollections lists collections by name."""
+        """ListCollections lists collections by name, but not those whose files are damaged: these answer
+        INTERNAL to other RPCs until they are deleted.
+        """
 
     @_abc_1.abstractmethod
     def DeleteCollection(
@@ -188,6 +198,8 @@ class SearchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _search_pb2.BatchSearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_search_pb2.BatchSearchResponse, _abc.Awaitable[_search_pb2.BatchSearchResponse]]:
-        """BatchSearch runs up to 64 searches; each fails or succeeds on its own."""
+        """BatchSearch runs up to 64 searches; each fails or succeeds on its own. The answers have at most
+        48 MiB together; those beyond fail with RESPONSE_TOO_LARGE.
+        """
 
 def add_SearchServiceServicer_to_server(servicer: SearchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

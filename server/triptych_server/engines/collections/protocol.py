@@ -12,6 +12,7 @@ import numpy.typing as npt
 from triptych_server.engines.collections.filters import Filter
 
 HNSW_THRESHOLD = 50_000  # items from which AUTO uses a graph
+MAX_CONTENT_BYTES = 32 * 1024 * 1024  # of one answer
 
 
 class IndexKind(StrEnum):
@@ -64,7 +65,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Include:
-    """Which heavy parts of an item to read."""
+    """Which heavy parts of an item to read.
+
+    Contents of more than `MAX_CONTENT_BYTES` together are refused with `InvalidArgument`.
+    """
 
     content: bool = False
     vector: bool = False

@@ -13,7 +13,13 @@ import numpy.typing as npt
 from triptych_server.engines.collections import database
 from triptych_server.engines.collections.filter_sql import condition
 from triptych_server.engines.collections.filters import Filter
-from triptych_server.engines.collections.protocol import Include, StoredContent, StoredItem
+from triptych_server.engines.collections.protocol import (
+    MAX_CONTENT_BYTES,
+    Include,
+    StoredContent,
+    StoredItem,
+)
+from triptych_server.errors import InvalidArgument
 
 Seqs = npt.NDArray[np.int64]
 
@@ -93,8 +99,25 @@ class Reader:
     def _items(
         self, where: str, parameters: Mapping[str, str | int], include: Include
     ) -> dict[int, StoredItem]:
-        rows = self._connection.execute(f"SELECT {_ITEM} FROM items {where}", parameters)
-        return {row[0]: self._item(row, include) for row in rows.fetchall()}
+        rows = self._connection.execute(f"SELECT {_ITEM} FROM items {where}", parameters).fetchall()
+        if include.content:
+            self._check_size([row[0] for row in rows])
+        return {row[0]: self._item(row, include) for row in rows}
+
+    def _check_size(self, seqs: list[int]) -> None:
+        """Refuse contents that do not fit into one answer before any is read."""
+        (size,) = self._connection.execute(
+            "SELECT coalesce(sum(length(data)), 0) FROM contents "
+            "WHERE seq IN (SELECT value FROM json_each(?))",
+            (json.dumps(seqs),),
+        ).fetchone()
+        if size > MAX_CONTENT_BYTES:
+            raise InvalidArgument(
+                "limit",
+                f"the contents asked for have {size:,} bytes, and {MAX_CONTENT_BYTES:,} fit into "
+                "an answer; ask for fewer items or without their contents",
+                reason="RESPONSE_TOO_LARGE",
+            )
 
     def _item(
         self, row: tuple[int, str, str, str, int, str | None], include: Include
@@ -135,7 +158,7 @@ class ReaderPool:
 
     @contextmanager
     def borrow(self) -> Iterator[Reader]:
-        """Raises `PoolClosed` after `close`."""
+        """Raises `PoolClosedError` after `close`."""
         with self._changed:
             if self._closed:
                 raise PoolClosedError

@@ -55,8 +55,11 @@ class OnnxEngine:
     async def load(self) -> None:
         """Read the repository and load its networks side by side.
 
-        An encoder that cannot be loaded stays listed, and says why when it is asked for.
+        An encoder that cannot be loaded stays listed, and says why when it is asked for. Raises
+        `ValueError` when there is no such directory.
         """
+        if not self._repository.is_dir():
+            raise ValueError(f"the model repository {self._repository} is no directory")
         found = dict(read_repository(self._repository))
         loaded = await asyncio.gather(
             *(asyncio.to_thread(self._load, name, entry) for name, entry in found.items())

@@ -104,6 +104,8 @@ class TritonEngine:
         if ROLE not in config.parameters:
             self._specs.pop(encoder, None)
             raise _not_found(encoder)
+        if not metadata.versions:
+            raise Unavailable(f"{encoder} has no version loaded", reason="ENCODER_NOT_LOADED")
         try:
             # Requests that name no version get the highest that is loaded.
             spec = spec_from_config(config, max(metadata.versions, key=int))
