@@ -23,7 +23,7 @@ from triptych_server.errors import Internal, InvalidArgument, TriptychError, Vio
 DOMAIN = "triptych"
 # gRPC refuses trailers of more than 8 KiB, and the caller would learn of that instead.
 MAX_TEXT = 200  # characters
-MAX_BAD_REQUEST = 3_000  # bytes
+MAX_BAD_REQUEST = 2_500  # bytes
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def details(error: TriptychError) -> list[Message]:
     messages: list[Message] = [error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)]
     violations: list[Violation] = []
     if isinstance(error, InvalidArgument):
-        violations = error.violations
+        violations = [each for each in error.violations if each.field]
     elif error.field:
         violations = [Violation(error.field, error.message)]
     if violations:
