@@ -92,7 +92,8 @@ class Gateway:
         resources.push_async_callback(store.close)
         assets = settings.assets or settings.repository
         catalog = ModelCatalog(engine, assets, settings.default_model)
-        embedder = Embedder(engine, catalog, executor, patient=settings.queue_rows // 2)
+        # Streams get half of the queue, so that calls find room beside them.
+        embedder = Embedder(engine, catalog, executor, stream_contents=settings.queue_rows // 2)
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         retrieval = Retrieval(store, catalog, embedder, executor)
 

@@ -44,15 +44,20 @@ class Embedded:
 
 class Embedder:
     """Embeds contents with the models of a catalog. Decoding and tokenising run in `executor`, and
-    at most `patient` contents of streams are under way."""
+    at most `stream_contents` contents of streams are under way."""
 
     def __init__(
-        self, engine: EncoderEngine, catalog: ModelCatalog, executor: Executor, *, patient: int
+        self,
+        engine: EncoderEngine,
+        catalog: ModelCatalog,
+        executor: Executor,
+        *,
+        stream_contents: int,
     ) -> None:
-        self._patient = asyncio.Semaphore(max(patient, 1))
         self._engine = engine
         self._catalog = catalog
         self._executor = executor
+        self._stream_room = asyncio.Semaphore(max(stream_contents, 1))
 
     async def embed(self, model: Model, content: Content, *, alone: bool = False) -> Embedded:
         """Embed one content; raises `InvalidArgument` with the field inside the content.
@@ -65,7 +70,7 @@ class Embedder:
 
     async def embed_patiently(self, model: Model, content: Content) -> Embedded:
         """The same for contents of a stream, which wait for room where a call would be refused."""
-        async with self._patient:
+        async with self._stream_room:
             while True:
                 try:
                     return await self.embed(model, content)
