@@ -34,11 +34,10 @@ _log = logging.getLogger(__name__)
 class BatchPolicy:
     """How one encoder is batched.
 
-    A batch grows to `preferred_rows`; a single request may have up to `max_rows`. At most
-    `instances` batches run at a time, and a smaller batch waits up to `max_delay_ns` to grow.
+    A batch grows to `preferred_rows`, or is one larger request. At most `instances` batches run at
+    a time, and a smaller batch waits up to `max_delay_ns` to grow.
     """
 
-    max_rows: int
     preferred_rows: int
     instances: int
     max_delay_ns: int = 0

@@ -140,7 +140,6 @@ def _policy(config: Any, workers: int) -> BatchPolicy:
     preferred = [n for n in batching.preferred_batch_size if n <= max_rows]
     dynamic = config.HasField("dynamic_batching")
     return BatchPolicy(
-        max_rows=max_rows,
         preferred_rows=max(preferred, default=max_rows) if dynamic else 1,
         instances=sum(max(group.count, 1) for group in config.instance_group) or workers,
         max_delay_ns=batching.max_queue_delay_microseconds * 1000,

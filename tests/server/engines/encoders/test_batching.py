@@ -12,7 +12,7 @@ from triptych_server.engines.encoders import Tensors
 from triptych_server.engines.encoders.batching import Batchable, BatchPolicy, BatchScheduler
 from triptych_server.errors import Internal, ResourceExhausted, Unavailable
 
-POLICY = BatchPolicy(max_rows=64, preferred_rows=8, instances=64)
+POLICY = BatchPolicy(preferred_rows=8, instances=64)
 
 
 class Doubler:
@@ -74,8 +74,7 @@ async def test_requests_that_wait_together_are_computed_together() -> None:
 
 async def test_what_waits_is_shared_among_idle_workers() -> None:
     scheduler, compute = BatchScheduler(2, 100), Doubler()
-    policy = BatchPolicy(max_rows=64, preferred_rows=8, instances=64)
-    target, _ = await occupy(scheduler, compute, policy)
+    target, _ = await occupy(scheduler, compute)
     second = await submit_all(scheduler, target, [row(1)])
     await started(compute)
     waiting = await submit_all(scheduler, target, [row(i) for i in range(2, 8)])
@@ -158,7 +157,7 @@ async def test_one_bad_request_fails_alone() -> None:
 async def test_small_batch_waits_for_company_as_long_as_the_policy_says() -> None:
     scheduler, compute = BatchScheduler(1, 100), Doubler()
     compute.gate.set()
-    patient = BatchPolicy(max_rows=8, preferred_rows=2, instances=1, max_delay_ns=60 * 10**9)
+    patient = BatchPolicy(preferred_rows=2, instances=1, max_delay_ns=60 * 10**9)
     target = Batchable(patient, compute, "1")
     [alone] = await submit_all(scheduler, target, [row(1)])
     assert compute.batches == []
@@ -171,7 +170,7 @@ async def test_small_batch_waits_for_company_as_long_as_the_policy_says() -> Non
 async def test_delay_ends_by_itself() -> None:
     scheduler, compute = BatchScheduler(1, 100), Doubler()
     compute.gate.set()
-    policy = BatchPolicy(max_rows=8, preferred_rows=2, instances=1, max_delay_ns=10**6)
+    policy = BatchPolicy(preferred_rows=2, instances=1, max_delay_ns=10**6)
     result = await scheduler.submit(Batchable(policy, compute, "1"), row(1), 1)
     assert result.queue_ns >= 10**6
     await scheduler.close()
@@ -179,7 +178,7 @@ async def test_delay_ends_by_itself() -> None:
 
 async def test_instances_bound_the_batches_of_one_encoder_and_not_of_another() -> None:
     scheduler, compute = BatchScheduler(2, 100), Doubler()
-    single = BatchPolicy(max_rows=8, preferred_rows=8, instances=1)
+    single = BatchPolicy(preferred_rows=8, instances=1)
     target, _ = await occupy(scheduler, compute, single)
     [waiting] = await submit_all(scheduler, target, [row(1)])
     other = Batchable(single, compute, "1")
