@@ -12,6 +12,12 @@ class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ROLE_UNSPECIFIED: _ClassVar[Role]
     ROLE_IMAGE_ENCODER: _ClassVar[Role]
     ROLE_TEXT_ENCODER: _ClassVar[Role]
+    ROLE_VISION: _ClassVar[Role]
+    ROLE_PREFIX: _ClassVar[Role]
+    ROLE_IMAGE_PREFIX: _ClassVar[Role]
+    ROLE_ITM: _ClassVar[Role]
+    ROLE_ITC_IMAGE: _ClassVar[Role]
+    ROLE_ITC_TEXT: _ClassVar[Role]
 
 class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -21,6 +27,12 @@ class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
 ROLE_UNSPECIFIED: Role
 ROLE_IMAGE_ENCODER: Role
 ROLE_TEXT_ENCODER: Role
+ROLE_VISION: Role
+ROLE_PREFIX: Role
+ROLE_IMAGE_PREFIX: Role
+ROLE_ITM: Role
+ROLE_ITC_IMAGE: Role
+ROLE_ITC_TEXT: Role
 STATE_UNSPECIFIED: State
 STATE_READY: State
 STATE_UNAVAILABLE: State
@@ -54,7 +66,7 @@ class GetModelResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[Model, _Mapping]] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "family", "space", "dimension", "source", "default", "encoders")
+    __slots__ = ("name", "family", "space", "dimension", "source", "default", "encoders", "generator")
     NAME_FIELD_NUMBER: _ClassVar[int]
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     SPACE_FIELD_NUMBER: _ClassVar[int]
@@ -62,6 +74,7 @@ class Model(_message.Message):
     SOURCE_FIELD_NUMBER: _ClassVar[int]
     DEFAULT_FIELD_NUMBER: _ClassVar[int]
     ENCODERS_FIELD_NUMBER: _ClassVar[int]
+    GENERATOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     family: str
     space: str
@@ -69,7 +82,30 @@ class Model(_message.Message):
     source: str
     default: bool
     encoders: _containers.RepeatedCompositeFieldContainer[Encoder]
-    def __init__(self, name: _Optional[str] = ..., family: _Optional[str] = ..., space: _Optional[str] = ..., dimension: _Optional[int] = ..., source: _Optional[str] = ..., default: _Optional[bool] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ...) -> None: ...
+    generator: Generator
+    def __init__(self, name: _Optional[str] = ..., family: _Optional[str] = ..., space: _Optional[str] = ..., dimension: _Optional[int] = ..., source: _Optional[str] = ..., default: _Optional[bool] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ..., generator: _Optional[_Union[Generator, _Mapping]] = ...) -> None: ...
+
+class Generator(_message.Message):
+    __slots__ = ("family", "precision", "context_length", "image_tokens", "max_images", "beam_search", "choices", "state", "state_reason")
+    FAMILY_FIELD_NUMBER: _ClassVar[int]
+    PRECISION_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_TOKENS_FIELD_NUMBER: _ClassVar[int]
+    MAX_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    BEAM_SEARCH_FIELD_NUMBER: _ClassVar[int]
+    CHOICES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STATE_REASON_FIELD_NUMBER: _ClassVar[int]
+    family: str
+    precision: str
+    context_length: int
+    image_tokens: int
+    max_images: int
+    beam_search: bool
+    choices: bool
+    state: State
+    state_reason: str
+    def __init__(self, family: _Optional[str] = ..., precision: _Optional[str] = ..., context_length: _Optional[int] = ..., image_tokens: _Optional[int] = ..., max_images: _Optional[int] = ..., beam_search: _Optional[bool] = ..., choices: _Optional[bool] = ..., state: _Optional[_Union[State, str]] = ..., state_reason: _Optional[str] = ...) -> None: ...
 
 class Encoder(_message.Message):
     __slots__ = ("name", "role", "version", "precision", "max_batch_size", "state", "state_reason", "image_height", "image_width", "context_length")

@@ -227,7 +227,7 @@ class Term(_message.Message):
     def __init__(self, content: _Optional[_Union[_media_pb2.Content, _Mapping]] = ..., vector: _Optional[_Union[_media_pb2.Vector, _Mapping]] = ..., item_id: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class SearchRequest(_message.Message):
-    __slots__ = ("collection", "query", "limit", "page_token", "score_threshold", "filter", "include_content", "include_vector")
+    __slots__ = ("collection", "query", "limit", "page_token", "score_threshold", "filter", "include_content", "include_vector", "rerank")
     COLLECTION_FIELD_NUMBER: _ClassVar[int]
     QUERY_FIELD_NUMBER: _ClassVar[int]
     LIMIT_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +236,7 @@ class SearchRequest(_message.Message):
     FILTER_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_CONTENT_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_VECTOR_FIELD_NUMBER: _ClassVar[int]
+    RERANK_FIELD_NUMBER: _ClassVar[int]
     collection: str
     query: Query
     limit: int
@@ -244,7 +245,24 @@ class SearchRequest(_message.Message):
     filter: str
     include_content: bool
     include_vector: bool
-    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., score_threshold: _Optional[float] = ..., filter: _Optional[str] = ..., include_content: _Optional[bool] = ..., include_vector: _Optional[bool] = ...) -> None: ...
+    rerank: Rerank
+    def __init__(self, collection: _Optional[str] = ..., query: _Optional[_Union[Query, _Mapping]] = ..., limit: _Optional[int] = ..., page_token: _Optional[str] = ..., score_threshold: _Optional[float] = ..., filter: _Optional[str] = ..., include_content: _Optional[bool] = ..., include_vector: _Optional[bool] = ..., rerank: _Optional[_Union[Rerank, _Mapping]] = ...) -> None: ...
+
+class Rerank(_message.Message):
+    __slots__ = ("kind", "model", "candidates")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[Rerank.Kind]
+        KIND_ITM: _ClassVar[Rerank.Kind]
+    KIND_UNSPECIFIED: Rerank.Kind
+    KIND_ITM: Rerank.Kind
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    kind: Rerank.Kind
+    model: str
+    candidates: int
+    def __init__(self, kind: _Optional[_Union[Rerank.Kind, str]] = ..., model: _Optional[str] = ..., candidates: _Optional[int] = ...) -> None: ...
 
 class SearchResponse(_message.Message):
     __slots__ = ("hits", "next_page_token", "timing")
@@ -257,12 +275,14 @@ class SearchResponse(_message.Message):
     def __init__(self, hits: _Optional[_Iterable[_Union[Hit, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., timing: _Optional[_Union[_media_pb2.Timing, _Mapping]] = ...) -> None: ...
 
 class Hit(_message.Message):
-    __slots__ = ("item", "score")
+    __slots__ = ("item", "score", "itm_score")
     ITEM_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    ITM_SCORE_FIELD_NUMBER: _ClassVar[int]
     item: Item
     score: float
-    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ..., score: _Optional[float] = ...) -> None: ...
+    itm_score: float
+    def __init__(self, item: _Optional[_Union[Item, _Mapping]] = ..., score: _Optional[float] = ..., itm_score: _Optional[float] = ...) -> None: ...
 
 class BatchSearchRequest(_message.Message):
     __slots__ = ("requests",)

@@ -1,0 +1,139 @@
+"""What every generator does, in process or remote."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.media.content import Text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SoftPrefix:
+    """What an image encoder gives a language model in place of tokens.
+
+    `embeddings` is `[Q, H]` float32: Q positions of the model's hidden size.
+    """
+
+    embeddings: npt.NDArray[np.float32]
+
+
+Part = Text | SoftPrefix
+
+# Parts in their order. Special tokens never come from a caller's text: `</s>` in it is four plain
+# characters. The beginning-of-text token, where the model has one, stands before the first text.
+Prompt = Sequence[Part]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How tokens are chosen; the defaults are greedy search.
+
+    With `beams` above 1, `n` is at most `beams` and `temperature` is 0. `seed` None draws one.
+    The text ends before the first of `stop`.
+    """
+
+    max_tokens: int
+    min_tokens: int = 0
+    temperature: float = 0.0
+    top_k: int = 0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    n: int = 1
+    stop: Sequence[str] = ()
+    seed: int | None = None
+    beams: int = 1
+    length_penalty: float = 1.0
+
+
+class Finish(StrEnum):
+    """Why a text ends."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What one request took: nanoseconds in the queue, from there to its first token and to its
+    last, and the rows of the largest batch that it was computed in."""
+
+    prompt_tokens: int
+    queue_ns: int
+    first_token_ns: int
+    generation_ns: int
+    batch_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """The next piece of one text; the texts of a request are told apart by `index`.
+
+    `text` is whole characters and may be empty; `tokens` were generated since the last delta of
+    this text, `log_probability` is the sum of theirs (natural, before temperature, penalties and
+    filters). The last delta of a text has `finish`, and the last of a request `cost`. Beams come
+    whole, best first by `index`.
+    """
+
+    index: int
+    text: str
+    tokens: int
+    log_probability: float
+    finish: Finish | None = None
+    cost: Cost | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """`log_probabilities` has one natural logarithm a continuation, end of text included."""
+
+    log_probabilities: Sequence[float]
+    tokens: Sequence[int]
+    cost: Cost
+
+
+class Generator(Protocol):
+    """One language model.
+
+    All methods but `name` and `close` raise `Unavailable` when it cannot serve now. Safe to call
+    from many tasks of one event loop.
+    """
+
+    @property
+    def name(self) -> str:
+        """Its folder among the generators, or its name on the server that runs it."""
+        ...
+
+    async def spec(self) -> GeneratorSpec:
+        """What it takes and can do."""
+        ...
+
+    async def ready(self) -> None:
+        """Return if it can serve; raise `Unavailable` with the cause if it cannot."""
+        ...
+
+    async def count(self, prompt: Prompt) -> int:
+        """Tokens of a prompt, soft prefixes and beginning of text included."""
+        ...
+
+    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Delta]:
+        """Continue a prompt, while other requests join and leave the same batch.
+
+        Raises `InvalidArgument` about the field `prompt` when prompt and `max_tokens` exceed the
+        context length or a soft prefix does not fit the spec, `FailedPrecondition` for what the
+        model lacks, and `ResourceExhausted` at once when the queue is full. Closing the iterator
+        (or cancelling its task) ends the generation before the next token.
+        """
+        ...
+
+    async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores:
+        """How likely each continuation is as the whole rest of the text. Raises as `generate`."""
+        ...
+
+    async def close(self) -> None:
+        """Refuse new requests, end those that run, and release the network."""
+        ...
