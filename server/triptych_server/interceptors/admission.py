@@ -8,8 +8,8 @@ from triptych_server.errors import ResourceExhausted
 
 
 class Admission:
-    """Bounds what is handled at once: unary `calls` and the bytes of their requests (`size`), and
-    `streams`, whose own bounds hold their bytes."""
+    """Bounds what is handled at once: `calls` of one request, however they are answered, and the
+    bytes of those (`size`); and `streams` of requests, whose own bounds hold their bytes."""
 
     def __init__(self, *, calls: int, streams: int, size: int) -> None:
         self._free_calls = calls

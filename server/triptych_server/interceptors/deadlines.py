@@ -1,4 +1,4 @@
-"""Deadlines: every unary RPC has one, and work stops when it has passed."""
+"""Deadlines: every RPC of one request has one, and work stops when it has passed."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,9 +10,10 @@ from triptych_server.interceptors.wrapping import Around
 
 
 def deadlines(longest_s: float) -> Around:
-    """Cancel a unary RPC at its caller's deadline, or after `longest_s` if that is sooner.
+    """Cancel an RPC of one request, however it is answered, at its caller's deadline, or after
+    `longest_s` if that is sooner.
 
-    Streams live as long as their caller's deadline allows; gRPC ends them.
+    Streams of requests live as long as their caller's deadline allows; gRPC ends them.
     """
 
     @asynccontextmanager

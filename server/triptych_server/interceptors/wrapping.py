@@ -1,13 +1,14 @@
-"""One way to run code around an RPC, be it unary or a bidirectional stream."""
+"""One way to run code around an RPC, be it unary, server-streamed or a bidirectional stream."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any
 
 import grpc
 from grpc import aio
 
-# Called with the encoded request (None for a stream), the context and the method's full name.
+# Called with the encoded request (None for a stream of requests), the context and the full name of
+# the method.
 Around = Callable[[bytes | None, Any, str], AbstractAsyncContextManager[None]]
 
 
@@ -33,21 +34,41 @@ class AroundInterceptor(aio.ServerInterceptor):
         handler = await continuation(details)
         if handler is None or not method.startswith("/triptych."):
             return handler
-        if handler.request_streaming != handler.response_streaming:
-            raise TypeError(f"{method}: neither unary nor a bidirectional stream")
-        wrapped = self._streaming if handler.response_streaming else self._unary
-        return self._wrapped.setdefault(method, wrapped(handler, method))
+        return self._wrapped.setdefault(method, self._wrap(handler, method))
+
+    def _wrap(self, handler: Any, method: str) -> Any:
+        match handler.request_streaming, handler.response_streaming:
+            case False, False:
+                return self._unary(handler, method)
+            case False, True:
+                return self._server_streamed(handler, method)
+            case True, True:
+                return self._bidirectional(handler, method)
+        raise TypeError(f"{method}: requests are streamed to one response")
 
     def _unary(self, handler: Any, method: str) -> Any:
         async def behaviour(request: bytes, context: Any) -> Any:
+            # Parsed inside, so that a malformed request is told as any other error.
             return await handler.unary_unary(handler.request_deserializer(request), context)
 
-        for around in reversed(self._arounds):
-            behaviour = _unary_within(around, method, behaviour)
-        # The request is parsed inside, so that a malformed one is told as any other error.
-        return grpc.unary_unary_rpc_method_handler(behaviour, None, handler.response_serializer)
+        return grpc.unary_unary_rpc_method_handler(
+            self._within(method, behaviour), None, handler.response_serializer
+        )
 
-    def _streaming(self, handler: Any, method: str) -> Any:
+    def _server_streamed(self, handler: Any, method: str) -> Any:
+        async def behaviour(request: bytes, context: Any) -> None:
+            responses = handler.unary_stream(handler.request_deserializer(request), context)
+            # Written here and not yielded to gRPC: a caller who is gone, or reads slower than its
+            # deadline allows, ends the work at once and not when the generator is collected.
+            async with aclosing(responses):
+                async for response in responses:
+                    await context.write(response)
+
+        return grpc.unary_stream_rpc_method_handler(
+            self._within(method, behaviour), None, handler.response_serializer
+        )
+
+    def _bidirectional(self, handler: Any, method: str) -> Any:
         behaviour = handler.stream_stream
         for around in reversed(self._arounds):
             behaviour = _streaming_within(around, method, behaviour)
@@ -55,9 +76,15 @@ class AroundInterceptor(aio.ServerInterceptor):
             behaviour, handler.request_deserializer, handler.response_serializer
         )
 
+    def _within(self, method: str, behaviour: Any) -> Any:
+        """All arounds about an RPC of one request."""
+        for around in reversed(self._arounds):
+            behaviour = _call_within(around, method, behaviour)
+        return behaviour
 
-def _unary_within(around: Around, method: str, inner: Any) -> Any:
-    async def call(request: Any, context: Any) -> Any:
+
+def _call_within(around: Around, method: str, inner: Any) -> Any:
+    async def call(request: bytes, context: Any) -> Any:
         async with around(request, context, method):
             return await inner(request, context)
 

@@ -7,16 +7,29 @@ from typing import Any
 import pytest
 from grpc import aio
 
-from triptych.v1 import embedding_pb2_grpc
+from triptych.v1 import embedding_pb2_grpc, vision_language_pb2_grpc
 from triptych_server.interceptors.wrapping import Around, AroundInterceptor
 
-Stub = embedding_pb2_grpc.EmbeddingServiceStub
 Serve = Callable[..., Any]
 
 
-class Service(embedding_pb2_grpc.EmbeddingServiceServicer):
+class Service(
+    embedding_pb2_grpc.EmbeddingServiceServicer,
+    vision_language_pb2_grpc.VisionLanguageServiceServicer,
+):
     def __init__(self, methods: dict[str, Any]) -> None:
         vars(self).update(methods)
+
+
+class Stub:
+    """One method of each kind: unary, of a stream, and server-streamed."""
+
+    def __init__(self, channel: aio.Channel) -> None:
+        embedding = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        self.channel = channel
+        self.Embed = embedding.Embed
+        self.StreamEmbed = embedding.StreamEmbed
+        self.Chat = vision_language_pb2_grpc.VisionLanguageServiceStub(channel).Chat
 
 
 @pytest.fixture
@@ -26,7 +39,9 @@ async def serve() -> AsyncIterator[Serve]:
 
         async def start(*arounds: Around, **methods: Any) -> Stub:
             server = aio.server(interceptors=[AroundInterceptor(arounds)])
-            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(Service(methods), server)
+            service = Service(methods)
+            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(service, server)
+            vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(service, server)
             port = server.add_insecure_port("127.0.0.1:0")
             await server.start()
             stack.push_async_callback(server.stop, None)

@@ -15,6 +15,7 @@ from triptych.v1.embedding_pb2 import (
     StreamEmbedRequest,
     StreamEmbedResponse,
 )
+from triptych.v1.vision_language_pb2 import ChatRequest, ChatResponse
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.errors import errors
 
@@ -48,6 +49,14 @@ class Held:
         finally:
             self._left.release()
 
+    async def chat(self, request: ChatRequest, context: Any) -> AsyncIterator[ChatResponse]:
+        self._inside.release()
+        try:
+            yield ChatResponse()
+            await self._released.acquire()
+        finally:
+            self._left.release()
+
     async def inside(self) -> None:
         """Return when one more has been let in."""
         await asyncio.wait_for(self._inside.acquire(), WAIT_S)
@@ -67,7 +76,8 @@ def held() -> Held:
 
 async def start(serve: Any, held: Held, *, calls: int, streams: int, size: int) -> Any:
     admission = Admission(calls=calls, streams=streams, size=size)
-    return await serve(errors, admission.around, Embed=held.embed, StreamEmbed=held.stream)
+    methods = {"Embed": held.embed, "StreamEmbed": held.stream, "Chat": held.chat}
+    return await serve(errors, admission.around, **methods)
 
 
 async def assert_refused(call: Any) -> None:
@@ -171,3 +181,34 @@ async def test_streams_and_calls_leave_each_other_room(serve: Any, held: Held) -
     assert await stream.read() == StreamEmbedResponse()
     held.release()
     assert (await call).model == "admitted"
+
+
+async def test_streamed_answer_is_a_call_until_its_end(serve: Any, held: Held) -> None:
+    stub = await start(serve, held, calls=1, streams=0, size=MANY)
+    chat = stub.Chat(ChatRequest())
+    assert await chat.read() == ChatResponse()
+    await assert_refused(stub.Chat(ChatRequest()).read())
+    await assert_refused(stub.Embed(SMALL))
+    held.release()
+    assert await chat.read() is aio.EOF
+    await held.left()
+    held.release()
+    assert (await stub.Embed(SMALL)).model == "admitted"
+
+
+async def test_bytes_of_a_streamed_answers_request_are_held(serve: Any, held: Held) -> None:
+    large = ChatRequest(model="x" * 1000)
+    stub = await start(serve, held, calls=MANY, streams=0, size=large.ByteSize())
+    chat = stub.Chat(large)
+    assert await chat.read() == ChatResponse()
+    await assert_refused(stub.Chat(large).read())
+
+
+async def test_cancelled_streamed_answer_gives_its_room_back(serve: Any, held: Held) -> None:
+    stub = await start(serve, held, calls=1, streams=0, size=MANY)
+    for _ in range(3):
+        chat = stub.Chat(ChatRequest())
+        assert await chat.read() == ChatResponse()
+        chat.cancel()
+        await held.left()
+    assert await stub.Chat(ChatRequest()).read() == ChatResponse()

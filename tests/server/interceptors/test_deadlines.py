@@ -15,6 +15,7 @@ from triptych.v1.embedding_pb2 import (
     StreamEmbedRequest,
     StreamEmbedResponse,
 )
+from triptych.v1.vision_language_pb2 import ChatDelta, ChatRequest, ChatResponse
 from triptych_server.interceptors.deadlines import deadlines
 from triptych_server.interceptors.errors import errors
 
@@ -86,3 +87,48 @@ async def test_streams_outlive_the_longest_deadline(serve: Any) -> None:
     await call.done_writing()
     assert await call.read() is aio.EOF
     assert await call.code() is grpc.StatusCode.OK
+
+
+async def read_all(call: Any) -> None:
+    while await call.read() is not aio.EOF:
+        pass
+
+
+@pytest.mark.parametrize("timeout_s", [None, 0.2, 60])
+async def test_deadline_ends_a_streamed_answer_and_its_work(
+    serve: Any, timeout_s: float | None
+) -> None:
+    cancelled = asyncio.Event()
+
+    async def chat(request: ChatRequest, context: Any) -> AsyncIterator[ChatResponse]:
+        try:
+            yield ChatResponse()
+            await asyncio.Event().wait()
+        finally:
+            cancelled.set()
+
+    longest_s = 60 if timeout_s == 0.2 else 0.2
+    stub = await serve(errors, deadlines(longest_s), Chat=chat)
+    call = stub.Chat(ChatRequest(), timeout=timeout_s)
+    assert await call.read() == ChatResponse()
+    refusal = await refused(read_all(call))
+    assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED
+    await asyncio.wait_for(cancelled.wait(), 10)
+
+
+async def test_deadline_holds_for_a_caller_who_does_not_read(serve: Any) -> None:
+    closed = asyncio.Event()
+
+    async def chat(request: ChatRequest, context: Any) -> AsyncIterator[ChatResponse]:
+        try:
+            while True:
+                yield ChatResponse(delta=ChatDelta(text="x" * 1_000_000))
+        finally:
+            closed.set()
+
+    stub = await serve(errors, deadlines(longest_s=0.2), Chat=chat)
+    call = stub.Chat(ChatRequest())
+    assert await call.read() != ChatResponse()
+    await asyncio.wait_for(closed.wait(), 10)
+    refusal = await refused(read_all(call))
+    assert refusal.code is grpc.StatusCode.DEADLINE_EXCEEDED

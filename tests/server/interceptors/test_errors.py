@@ -11,6 +11,7 @@ from calls import Refusal
 from grpc import aio
 
 from triptych.v1.embedding_pb2 import EmbedRequest, EmbedResponse, StreamEmbedRequest
+from triptych.v1.vision_language_pb2 import ChatRequest, ChatResponse
 from triptych_server.errors import (
     AlreadyExists,
     DeadlineExceeded,
@@ -140,3 +141,34 @@ async def test_error_inside_a_stream_ends_it_with_its_code(serve: Any) -> None:
     refused = Refusal(caught.value)
     assert refused.code is grpc.StatusCode.UNAVAILABLE
     assert refused.reason == "ENGINE_UNAVAILABLE"
+
+
+async def test_error_after_the_first_answer_ends_the_stream_with_its_code(serve: Any) -> None:
+    async def chat(request: ChatRequest, context: Any) -> AsyncIterator[ChatResponse]:
+        yield ChatResponse()
+        raise Unavailable("gone")
+
+    stub = await serve(errors, Chat=chat)
+    call = stub.Chat(ChatRequest())
+    assert await call.read() == ChatResponse()
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call.read()
+    refused = Refusal(caught.value)
+    assert refused.code is grpc.StatusCode.UNAVAILABLE
+    assert refused.reason == "ENGINE_UNAVAILABLE"
+    assert refused.retry_after
+
+
+async def test_malformed_request_for_a_streamed_answer_is_the_callers_fault(serve: Any) -> None:
+    async def chat(request: ChatRequest, context: Any) -> AsyncIterator[ChatResponse]:
+        yield ChatResponse()
+
+    stub = await serve(errors, Chat=chat)
+    call = stub.channel.unary_stream("/triptych.v1.VisionLanguageService/Chat")
+    with pytest.raises(aio.AioRpcError) as caught:
+        await call(b"\xff\xff\xff").read()
+    refused = Refusal(caught.value)
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.INVALID_ARGUMENT,
+        "MALFORMED_REQUEST",
+    )
