@@ -1,0 +1,1 @@
+"""Generators: language models that continue texts and soft prefixes."""

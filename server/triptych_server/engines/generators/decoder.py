@@ -1,0 +1,204 @@
+"""The decoder network of a generator on ONNX Runtime, and the batches that it computes.
+
+The graph attends through a cache that it updates in place (`GroupQueryAttention` of ONNX Runtime
+with past and present in one buffer), so a step copies nothing and a row costs its own length
+alone, whatever its neighbours are.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from triptych_server.engines.generators.cache import Cache
+from triptych_server.engines.generators.spec import NETWORK_FILE, GeneratorSpec, asset_path
+
+Floats = npt.NDArray[np.float32]
+Ids = npt.NDArray[np.int64]
+
+# Positions in one run of the network, padding included; enough to keep every core busy.
+_RUN_POSITIONS = 1024
+# Prompts computed together are at most so much longer than the shortest of them.
+_RAGGED = 1.25
+
+
+class Decoder:
+    """One network, whose weights are loaded once; `threads` compute a run together.
+
+    Raises `SpecError` when the files are not those of `spec`, and what ONNX Runtime raises when it
+    refuses the graph. Not safe to be called from two threads at once, nor are its batches.
+    """
+
+    def __init__(self, folder: Path, spec: GeneratorSpec, *, threads: int) -> None:
+        self.spec = spec
+        self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
+        self._embedding = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        self._session = ort.InferenceSession(
+            folder / NETWORK_FILE, options, providers=["CPUExecutionProvider"]
+        )
+
+    def embed(self, ids: Sequence[int] | Ids) -> Floats:
+        """Token embeddings `[n, H]` float32. Raises `ValueError` for an unknown id."""
+        rows = np.asarray(ids, np.int64)
+        if rows.ndim != 1 or (
+            len(rows) and not 0 <= rows.min() <= rows.max() < len(self._embedding)
+        ):
+            raise ValueError(f"token ids are a list of numbers below {len(self._embedding)}")
+        embeddings: Floats = self._embedding[rows].astype(np.float32)
+        return embeddings
+
+    def batch(self) -> "DecoderBatch":
+        """A batch without rows."""
+        return DecoderBatch(self)
+
+    def run(
+        self,
+        embeddings: Floats,
+        positions: Ids,
+        lengths: npt.NDArray[np.int32],
+        cache: list[Floats],
+    ) -> Floats:
+        """Compute `embeddings` `[B, S, H]` at `positions` `[B, S]`; logits `[B, V]`.
+
+        `lengths` `[B]` are the rows' tokens with those of this run; shorter rows are padded on the
+        right, and the logits are those of each row's last token. `cache` is updated in place: keys
+        and values of each layer, `[B, heads, room, head size]`. Rows either are all new, or
+        have one token each.
+        """
+        binding = self._session.io_binding()
+        logits = np.empty((len(embeddings), self.spec.vocabulary), np.float32)
+        inputs: dict[str, npt.NDArray[Any]] = {
+            "embeddings": embeddings,
+            "positions": positions,
+            "lengths": lengths,
+        }
+        for name, array in inputs.items():
+            _bind(binding.bind_input, name, array)
+        _bind(binding.bind_output, "logits", logits)
+        for index, buffer in enumerate(cache):
+            kind = ("key", "value")[index % 2]
+            _bind(binding.bind_input, f"past_{kind}_{index // 2}", buffer)
+            _bind(binding.bind_output, f"present_{kind}_{index // 2}", buffer)
+        self._session.run_with_iobinding(binding)
+        return logits
+
+
+class DecoderBatch:
+    """Texts that grow together by one token a step, each a row with a cache of its own."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder = decoder
+        self._cache = Cache(decoder.spec)
+        self._lengths = np.zeros(0, np.int32)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Tokens that each row holds: `[rows]`."""
+        return self._lengths.copy()
+
+    def add(self, prompts: Sequence[Floats]) -> Floats:
+        """Append a row a prompt `[L, H]` and compute it; logits `[prompts, V]` of the next tokens.
+
+        Prompts of similar length share a run. Raises `ValueError` for a prompt that is empty,
+        longer than the context, or not float32 of the hidden size.
+        """
+        spec, held = self._decoder.spec, len(self)
+        for prompt in prompts:
+            self._check(prompt)
+        logits = np.empty((len(prompts), spec.vocabulary), np.float32)
+        if not prompts:
+            return logits
+        new = np.array([len(prompt) for prompt in prompts], np.int32)
+        order = np.argsort(new, kind="stable")
+        self._fit(held + len(new), max(int(new.max()), self._longest()))
+        first = held
+        for group in _groups(order, new):
+            padded = np.zeros((len(group), int(new[group].max()), spec.hidden_size), np.float32)
+            for row, index in enumerate(group):
+                padded[row, : new[index]] = prompts[index]
+            positions = np.tile(np.arange(padded.shape[1]), (len(group), 1))
+            cache = self._cache.rows(first, first + len(group))
+            logits[group] = self._decoder.run(padded, positions, new[group], cache)
+            first += len(group)
+        self._lengths = np.concatenate([self._lengths, new[order]])
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order))
+        self.keep([*range(held), *(held + places)])
+        return logits
+
+    def step(self, ids: Ids) -> Floats:
+        """Append a token to every row: `ids` `[rows]`; logits `[rows, V]` of the next ones.
+
+        Raises `ValueError` when a row is as long as the context, or `ids` does not fit the rows.
+        """
+        if np.shape(ids) != (len(self),):
+            raise ValueError(f"{len(self)} rows take as many token ids, not {np.shape(ids)}")
+        if not len(self):
+            return np.empty((0, self._decoder.spec.vocabulary), np.float32)
+        if self._longest() >= self._decoder.spec.context_length:
+            raise ValueError("a row has no room for another token")
+        embeddings = self._decoder.embed(ids)[:, None]
+        self._fit(len(self), self._longest() + 1)
+        positions = self._lengths.astype(np.int64)[:, None]
+        lengths = self._lengths + 1
+        logits = self._decoder.run(embeddings, positions, lengths, self._cache.rows(0, len(self)))
+        self._lengths = lengths
+        return logits
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Make row i what row `rows[i]` was: drop, reorder or repeat rows.
+
+        Only rows that change their place are copied. Raises `ValueError` for an unknown row.
+        """
+        if any(not 0 <= row < len(self) for row in rows):
+            raise ValueError(f"there are {len(self)} rows")
+        if not rows:
+            self._lengths = self._lengths[:0]
+            self._cache.clear()
+            return
+        targets = [row for row, source in enumerate(rows) if row != source]
+        sources = [rows[row] for row in targets]
+        self._fit(len(rows), self._longest())
+        if targets:
+            self._cache.move(sources, targets, int(self._lengths[sources].max()))
+        self._lengths = self._lengths[list(rows)]
+
+    def _fit(self, rows: int, tokens: int) -> None:
+        self._cache.fit(max(rows, len(self)), tokens, len(self), self._longest())
+
+    def _longest(self) -> int:
+        return int(self._lengths.max(initial=0))
+
+    def _check(self, prompt: Floats) -> None:
+        spec = self._decoder.spec
+        if prompt.ndim != 2 or prompt.shape[1] != spec.hidden_size or prompt.dtype != np.float32:
+            raise ValueError(f"a prompt is float32 of [L, {spec.hidden_size}]")
+        if not 1 <= len(prompt) <= spec.context_length:
+            raise ValueError(f"a prompt has 1 to {spec.context_length} positions")
+
+
+def _groups(order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> list[list[int]]:
+    """Rows in `order` of their ascending length, cut into runs without much padding."""
+    groups: list[list[int]] = []
+    for index in order.tolist():
+        if groups:
+            shortest, size = lengths[groups[-1][0]], len(groups[-1]) + 1
+            fits = lengths[index] <= _RAGGED * shortest
+            if fits and size * lengths[index] <= _RUN_POSITIONS:
+                groups[-1].append(index)
+                continue
+        groups.append([index])
+    return groups
+
+
+def _bind(bind: Any, name: str, array: npt.NDArray[Any]) -> None:
+    bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
