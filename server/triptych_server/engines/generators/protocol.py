@@ -1,6 +1,6 @@
 """What every generator does, in process or remote."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -120,7 +120,7 @@ class Generator(Protocol):
         """Tokens of a prompt, soft prefixes and beginning of text included."""
         ...
 
-    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncIterator[Delta]:
+    def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         """Continue a prompt, while other requests join and leave the same batch.
 
         Raises `InvalidArgument` about the field `prompt` when prompt and `max_tokens` exceed the
