@@ -26,6 +26,7 @@ from triptych_server.capabilities.concurrency import Bounds
 from triptych_server.capabilities.embedding import Embedder
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.retrieval import Retrieval
+from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.health import HealthMonitor
@@ -91,7 +92,8 @@ class Gateway:
         store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
         resources.push_async_callback(store.close)
         assets = settings.assets or settings.repository
-        catalog = ModelCatalog(engine, assets, settings.default_model)
+        defaults = {Task.EMBED: settings.default_model}
+        catalog = ModelCatalog(engine, assets, defaults=defaults)
         # Streams get half of the queue, so that calls find room beside them.
         embedder = Embedder(engine, catalog, executor, stream_contents=settings.queue_rows // 2)
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)

@@ -116,13 +116,13 @@ class Embedder:
 
     async def _embed_text(self, model: Model, text: Text, alone: bool) -> Embedded:
         encoder = model.encoder(Role.TEXT)
-        assert model.tokenizer is not None, "a text encoder without tokenizer is at fault"
+        tokenizer = model.tokenizers[Role.TEXT]
         loop = asyncio.get_running_loop()
         watch = Stopwatch()
         if alone and len(text.text) <= SHORT_TEXT:
-            tokens = model.tokenizer.encode(text.text)
+            tokens = tokenizer.encode(text.text)
         else:
-            tokens = await loop.run_in_executor(self._executor, model.tokenizer.encode, text.text)
+            tokens = await loop.run_in_executor(self._executor, tokenizer.encode, text.text)
         preprocess_ns = watch.ns()
         inputs = {INPUT_IDS: tokens.input_ids, ATTENTION_MASK: tokens.attention_mask}
         inference = await self._infer(model, encoder, inputs)
@@ -139,7 +139,7 @@ class Embedder:
             ) from error
         if inference.version != encoder.version:
             await self._catalog.refresh()
-            if self._catalog.get(model.name).space != model.space:
+            if self._catalog.get(model.name, None).space != model.space:
                 raise Unavailable(
                     f"the model {model.name!r} was exchanged during the call",
                     reason="MODEL_EXCHANGED",

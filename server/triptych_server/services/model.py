@@ -17,6 +17,12 @@ DEFAULT_PAGE_SIZE = 100
 _ROLES = {
     Role.IMAGE: model_pb2.ROLE_IMAGE_ENCODER,
     Role.TEXT: model_pb2.ROLE_TEXT_ENCODER,
+    Role.VISION: model_pb2.ROLE_VISION,
+    Role.PREFIX: model_pb2.ROLE_PREFIX,
+    Role.IMAGE_PREFIX: model_pb2.ROLE_IMAGE_PREFIX,
+    Role.ITM: model_pb2.ROLE_ITM,
+    Role.ITC_IMAGE: model_pb2.ROLE_ITC_IMAGE,
+    Role.ITC_TEXT: model_pb2.ROLE_ITC_TEXT,
 }
 
 
@@ -44,7 +50,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
     ) -> model_pb2.GetModelResponse:
         check(GET_MODEL, request)
         try:
-            model = self._catalog.get(request.name)
+            model = self._catalog.get(request.name, None)
         except TriptychError as error:
             raise error.at("name") from None
         return model_pb2.GetModelResponse(model=await self._model(model))
@@ -53,12 +59,13 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
         encoders = [await self._encoder(model, spec) for spec in model.specs]
         return model_pb2.Model(
             name=model.name,
-            family=model.specs[0].family,
+            family=model.family,
             space=model.space,
             dimension=model.dimension,
-            source=model.specs[0].source,
-            default=model.name == self._catalog.default,
+            source=model.source,
+            default=self._catalog.is_default(model),
             encoders=encoders,
+            generator=await self._generator(model) if model.generator else None,
         )
 
     async def _encoder(self, model: Model, spec: EncoderSpec) -> model_pb2.Encoder:
@@ -79,3 +86,23 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             encoder.state = model_pb2.STATE_UNAVAILABLE
             encoder.state_reason = error.message
         return encoder
+
+    async def _generator(self, model: Model) -> model_pb2.Generator:
+        spec = model.generator
+        assert spec is not None, "asked of models that have one"
+        generator = model_pb2.Generator(
+            family=spec.family,
+            precision=spec.precision,
+            context_length=spec.context_length,
+            image_tokens=spec.prefix_tokens,
+            max_images=spec.max_prefixes,
+            beam_search=spec.beams,
+            choices=spec.scoring,
+            state=model_pb2.STATE_READY,
+        )
+        try:
+            await self._catalog.generator(model).ready()
+        except TriptychError as error:
+            generator.state = model_pb2.STATE_UNAVAILABLE
+            generator.state_reason = error.message
+        return generator

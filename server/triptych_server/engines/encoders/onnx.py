@@ -25,9 +25,10 @@ from triptych_server.engines.encoders.batching import (
     BatchScheduler,
     Compute,
 )
+from triptych_server.engines.encoders.parameters import ConfigError
 from triptych_server.engines.encoders.protocol import Inference, Tensors
 from triptych_server.engines.encoders.repository import RepositoryEntry, read_repository
-from triptych_server.engines.encoders.spec import ConfigError, EncoderSpec
+from triptych_server.engines.encoders.spec import EncoderSpec
 from triptych_server.errors import InvalidArgument, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)

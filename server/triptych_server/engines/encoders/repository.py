@@ -9,7 +9,8 @@ from typing import Any
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from triptych_server.engines.encoders.spec import ConfigError, EncoderSpec, spec_from_config
+from triptych_server.engines.encoders.parameters import ConfigError
+from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
 
 CONFIG = "config.pbtxt"
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from tritonclient.grpc.aio import InferenceServerClient, InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
+from triptych_server.engines.encoders.parameters import ConfigError
 from triptych_server.engines.encoders.protocol import Inference, Tensors
-from triptych_server.engines.encoders.spec import ConfigError, EncoderSpec, spec_from_config
+from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
 from triptych_server.engines.encoders.turnstile import Turnstile
 from triptych_server.errors import (
     Internal,

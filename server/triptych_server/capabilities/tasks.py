@@ -1,0 +1,31 @@
+"""What models are used for, and what each use needs."""
+
+from collections.abc import Container
+from enum import StrEnum
+
+from triptych_server.engines.encoders import Role
+
+
+class Task(StrEnum):
+    """A use of models; each has its own default model."""
+
+    EMBED = "embedding"
+    VISION_LANGUAGE = "captions, answers and chat"
+    MATCH = "image-text matching"
+
+
+_WAYS = {
+    Task.VISION_LANGUAGE: ((Role.IMAGE_PREFIX,), (Role.VISION, Role.PREFIX)),
+    Task.MATCH: ((Role.VISION, Role.ITM),),
+}
+
+
+def roles_for(task: Task, roles: Container[Role]) -> list[Role]:
+    """Those of a model's `roles` that do the encoders' part of a task; empty if they cannot.
+
+    Pictures become prefixes in one network where there is one, otherwise in two.
+    """
+    if task is Task.EMBED:
+        return [role for role in (Role.IMAGE, Role.TEXT) if role in roles]
+    ways = _WAYS[task]
+    return next((list(way) for way in ways if all(role in roles for role in way)), [])
