@@ -5,6 +5,7 @@
 
     with Client("127.0.0.1:50051") as client:
         vectors = client.embed(["a red circle", Path("circle.jpg")]).vectors
+        caption = client.caption(Path("circle.jpg")).texts[0]
 
 Names are imported on first use, so that the stubs of `triptych.v1` load nothing else.
 """
@@ -14,15 +15,32 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from triptych import aio, errors
+    from triptych.chat import ChatStream, Conversation
     from triptych.client import Client
     from triptych.contents import Content, Picture
     from triptych.errors import TriptychError
+    from triptych.language import (
+        Answer,
+        Caption,
+        Captioned,
+        CaptionOrder,
+        Captions,
+        ChatEnd,
+        ChatMessage,
+        ChatRole,
+        ChoiceScore,
+        FinishReason,
+        Generation,
+        Talk,
+        Usage,
+    )
     from triptych.types import (
         Collection,
         Deleted,
         Embedding,
         Embeddings,
         Encoder,
+        Generator,
         Hit,
         Hits,
         Index,
@@ -33,6 +51,8 @@ if TYPE_CHECKING:
         Query,
         Ranked,
         Ranking,
+        Rerank,
+        RerankKind,
         Search,
         StoredItem,
         StreamedEmbedding,
@@ -42,13 +62,27 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "Answer",
+    "Caption",
+    "CaptionOrder",
+    "Captioned",
+    "Captions",
+    "ChatEnd",
+    "ChatMessage",
+    "ChatRole",
+    "ChatStream",
+    "ChoiceScore",
     "Client",
     "Collection",
     "Content",
+    "Conversation",
     "Deleted",
     "Embedding",
     "Embeddings",
     "Encoder",
+    "FinishReason",
+    "Generation",
+    "Generator",
     "Hit",
     "Hits",
     "Index",
@@ -60,22 +94,46 @@ __all__ = [
     "Query",
     "Ranked",
     "Ranking",
+    "Rerank",
+    "RerankKind",
     "Search",
     "StoredItem",
     "StreamedEmbedding",
+    "Talk",
     "Term",
     "Timing",
     "TriptychError",
     "Upserted",
+    "Usage",
     "aio",
     "errors",
 ]
 
 _MODULES = {
+    "ChatStream": "triptych.chat",
+    "Conversation": "triptych.chat",
     "Client": "triptych.client",
     "Content": "triptych.contents",
     "Picture": "triptych.contents",
     "TriptychError": "triptych.errors",
+    **dict.fromkeys(
+        (
+            "Answer",
+            "Caption",
+            "CaptionOrder",
+            "Captioned",
+            "Captions",
+            "ChatEnd",
+            "ChatMessage",
+            "ChatRole",
+            "ChoiceScore",
+            "FinishReason",
+            "Generation",
+            "Talk",
+            "Usage",
+        ),
+        "triptych.language",
+    ),
 }
 
 

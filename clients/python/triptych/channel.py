@@ -29,6 +29,8 @@ _REPEATABLE = {
         "Search",
         "BatchSearch",
     ],
+    # gRPC sends a Chat again only while none of its deltas has come.
+    "triptych.v1.VisionLanguageService": ["Caption", "Answer", "Chat"],
 }
 # The answer to a second attempt of these would hide the success of a first that got lost
 # (ALREADY_EXISTS, NOT_FOUND), so they are sent again only when a full queue turned them away.

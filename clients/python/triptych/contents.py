@@ -88,6 +88,19 @@ def to_message(content: object, where: str) -> media_pb2.Content:
             raise AssertionError("check lets nothing else pass")
 
 
+def check_picture(picture: object, where: str) -> None:
+    """As `check`, and refuse text."""
+    if isinstance(picture, str):
+        raise TypeError(f"{where}: expected a picture, got text; a file is named by a pathlib.Path")
+    check(picture, where)
+
+
+def to_image(picture: object, where: str) -> media_pb2.Image:
+    """Build the message of a picture. Raises as `to_message` does."""
+    check_picture(picture, where)
+    return to_message(picture, where).image
+
+
 def _check_text(text: str, where: str) -> None:
     try:
         text.encode()

@@ -7,24 +7,27 @@ or `ValueError` with the argument's name.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from google.protobuf.message import Message
 from PIL import Image
 
 from triptych import contents, metadata, vectors
 from triptych.contents import MIB, Content
-from triptych.types import Index, IndexKind, Item, ItemRef, Query, Search, Term
+from triptych.types import Index, IndexKind, Item, ItemRef, Query, Rerank, RerankKind, Search, Term
 from triptych.v1 import embedding_pb2, search_pb2
 
 EMBED_CONTENTS = 256  # contents that one Embed call takes
-EMBED_BYTES = 32 * MIB  # from here a further Embed call is made
+CALL_BYTES = 32 * MIB  # of contents, from where a further call is made
 DELETE_IDS = 1_000  # ids that one DeleteItems call takes
 BATCH_SEARCHES = 64  # searches that one BatchSearch call takes
 PAGE_SIZE = 1_000  # of the lists that the clients walk page by page
 
 T = TypeVar("T")
+M = TypeVar("M", bound=Message)
 
+_RERANK_KINDS = {RerankKind.ITM: search_pb2.Rerank.KIND_ITM}
 _INDEX_KINDS = {
     IndexKind.AUTO: search_pb2.Index.KIND_AUTO,
     IndexKind.FLAT: search_pb2.Index.KIND_FLAT,
@@ -34,38 +37,45 @@ _INDEX_KINDS = {
 
 def embed(given: Content | Iterable[Content], model: str) -> Iterator[embedding_pb2.EmbedRequest]:
     """As many requests as needed. All contents are checked now, their files read one by one."""
-    one_by_one = _contents(given)
+    one_by_one = several(given, "contents")
     for position, content in enumerate(one_by_one):
         contents.check(content, f"contents[{position}]")
-    return _embed_batches(one_by_one, model)
+    messages = (
+        contents.to_message(content, f"contents[{position}]")
+        for position, content in enumerate(one_by_one)
+    )
+    return (
+        embedding_pb2.EmbedRequest(model=model, contents=batch)
+        for batch in batches(messages, EMBED_CONTENTS)
+    )
 
 
-def _contents(given: Content | Iterable[Content]) -> Sequence[Content]:
-    if isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Image.Image) or (
-        isinstance(given, np.ndarray) and given.ndim != 4
+def several(given: object, where: str) -> list[Any]:
+    """One value or several, at least one; an array `[N, H, W, 3]` is N pictures."""
+    if (
+        isinstance(given, str | bytes | bytearray | memoryview | os.PathLike | Image.Image)
+        or (isinstance(given, np.ndarray) and given.ndim != 4)
+        or not isinstance(given, Iterable)
     ):
         return [given]
-    if not isinstance(given, Iterable):
-        contents.check(given, "contents")
-    several = list(given)
-    if not several:
-        raise ValueError("contents: nothing to embed")
-    return several
+    one_by_one = list(given)
+    if not one_by_one:
+        raise ValueError(f"{where}: nothing is given")
+    return one_by_one
 
 
-def _embed_batches(several: Sequence[Content], model: str) -> Iterator[embedding_pb2.EmbedRequest]:
-    request, size = embedding_pb2.EmbedRequest(model=model), 0
-    for position, content in enumerate(several):
-        message = contents.to_message(content, f"contents[{position}]")
+def batches(messages: Iterable[M], most: int) -> Iterator[list[M]]:
+    """Batches of up to `most` messages, cut earlier where they would get too large for a call."""
+    batch: list[M] = []
+    size = 0
+    for message in messages:
         added = message.ByteSize()
-        if request.contents and (
-            len(request.contents) == EMBED_CONTENTS or size + added > EMBED_BYTES
-        ):
-            yield request
-            request, size = embedding_pb2.EmbedRequest(model=model), 0
-        request.contents.append(message)
+        if batch and (len(batch) == most or size + added > CALL_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(message)
         size += added
-    yield request
+    yield batch
 
 
 def stream_embed(key: str, content: Content, model: str) -> embedding_pb2.StreamEmbedRequest:
@@ -138,12 +148,19 @@ def search(given: Search) -> search_pb2.SearchRequest:
         filter=given.filter,
         include_content=given.include_content,
         include_vector=given.include_vector,
+        rerank=None if given.rerank is None else _rerank(given.rerank),
     )
 
 
 def batch_search(searches: Iterable[Search]) -> Iterator[search_pb2.BatchSearchRequest]:
     for chunk in _chunks(searches, BATCH_SEARCHES):
         yield search_pb2.BatchSearchRequest(requests=[search(one) for one in chunk])
+
+
+def _rerank(given: Rerank) -> search_pb2.Rerank:
+    return search_pb2.Rerank(
+        kind=_RERANK_KINDS[given.kind], model=given.model, candidates=given.candidates
+    )
 
 
 def _terms(query: Query) -> Sequence[Term]:

@@ -13,6 +13,7 @@ from triptych.types import (
     Embedding,
     Embeddings,
     Encoder,
+    Generator,
     Hit,
     Hits,
     Index,
@@ -129,7 +130,10 @@ def _content(message: media_pb2.Content) -> str | bytes | None:
 
 def hits(response: search_pb2.SearchResponse) -> Hits:
     return Hits(
-        hits=tuple(Hit(item(hit.item), hit.score) for hit in response.hits),
+        hits=tuple(
+            Hit(item(hit.item), hit.score, hit.itm_score if hit.HasField("itm_score") else None)
+            for hit in response.hits
+        ),
         next_page_token=response.next_page_token,
         timing=timing(response.timing),
     )
@@ -151,13 +155,14 @@ def model(message: model_pb2.Model) -> Model:
         source=message.source,
         default=message.default,
         encoders=tuple(_encoder(encoder) for encoder in message.encoders),
+        generator=_generator(message.generator) if message.HasField("generator") else None,
     )
 
 
 def _encoder(message: model_pb2.Encoder) -> Encoder:
     return Encoder(
         name=message.name,
-        role=model_pb2.Role.Name(message.role).removeprefix("ROLE_").lower(),
+        role=_role(message.role),
         version=message.version,
         precision=message.precision,
         max_batch_size=message.max_batch_size,
@@ -168,6 +173,26 @@ def _encoder(message: model_pb2.Encoder) -> Encoder:
     )
 
 
+def _role(value: int) -> str:
+    """The role's name; the number of one that is newer than this client."""
+    names = {number: name for name, number in model_pb2.Role.items()}
+    return names.get(value, str(value)).removeprefix("ROLE_").lower()
+
+
+def _generator(message: model_pb2.Generator) -> Generator:
+    return Generator(
+        family=message.family,
+        precision=message.precision,
+        context_length=message.context_length,
+        image_tokens=message.image_tokens,
+        max_images=message.max_images,
+        beam_search=message.beam_search,
+        choices=message.choices,
+        ready=message.state == model_pb2.STATE_READY,
+        state_reason=message.state_reason,
+    )
+
+
 def timing(message: media_pb2.Timing) -> Timing:
     return Timing(
         total=_seconds(message.total),
@@ -175,6 +200,8 @@ def timing(message: media_pb2.Timing) -> Timing:
         queue=_seconds(message.queue),
         inference=_seconds(message.inference),
         batch_size=message.batch_size,
+        generation=_seconds(message.generation),
+        first_token=_seconds(message.first_token) if message.HasField("first_token") else None,
     )
 
 

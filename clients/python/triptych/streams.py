@@ -1,10 +1,10 @@
-"""Bidirectional streams of the blocking client: bounded on the way out, watched on the way back."""
+"""Streams of the blocking client: bounded on the way out, watched on the way back."""
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Iterable, Iterator
+from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -31,38 +31,107 @@ def stream(
     same exception is raised here. `timeout` is the longest wait for the next answer while one is
     due. Closing the iterator cancels the call.
     """
-    flight = _Flight(max_bytes_in_flight)
+    patience = Patience(timeout)
+    flight = _Flight(max_bytes_in_flight, patience)
     call = method(flight.outgoing(requests))
-    watch = threading.Thread(target=flight.watch, args=(timeout, call.cancel), daemon=True)
-    watch.start()
+    patience.watch(call.cancel)
     try:
         for response in call:
             flight.answered()
             yield parse(response)
     except grpc.RpcError as error:
-        if flight.expired:
-            raise DeadlineExceededError(
-                grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer came for {timeout:g} s"
-            ) from None
+        if patience.expired:
+            raise patience.error() from None
         if flight.failure is None:
             raise from_rpc_error(error) from error
     finally:
+        patience.end()
         flight.land()
         call.cancel()
     if flight.failure is not None:
         raise flight.failure
 
 
+def receive(
+    method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+    build: Callable[[], Request],
+    *,
+    timeout: float,
+) -> Generator[Response, None, None]:
+    """Send one request, built when the first response is asked for, and yield the responses.
+
+    `timeout` is the longest wait for the next response. Closing the generator cancels the call.
+    """
+    patience = Patience(timeout)
+    call = method(build())
+    patience.watch(call.cancel)
+    try:
+        patience.await_answer()
+        for response in call:
+            patience.rest()
+            yield response
+            patience.await_answer()
+    except grpc.RpcError as error:
+        if patience.expired:
+            raise patience.error() from None
+        raise from_rpc_error(error) from error
+    finally:
+        patience.end()
+        call.cancel()
+
+
+class Patience:
+    """Ends a call once its next answer has been due for `timeout` seconds."""
+
+    def __init__(self, timeout: float) -> None:
+        self.expired = False
+        self._timeout = timeout
+        self._due_since: float | None = None
+        self._over = threading.Event()
+
+    def watch(self, cancel: Callable[[], object]) -> None:
+        """Begin to watch, in a thread; `cancel` ends the call."""
+        threading.Thread(target=self._watch, args=(cancel,), daemon=True).start()
+
+    def await_answer(self) -> None:
+        """An answer is due from now on."""
+        self._due_since = time.monotonic()
+
+    def rest(self) -> None:
+        """No answer is due."""
+        self._due_since = None
+
+    def end(self) -> None:
+        """Watch no more."""
+        self._over.set()
+
+    def error(self) -> DeadlineExceededError:
+        """What to raise when it has expired."""
+        return DeadlineExceededError(
+            grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer came for {self._timeout:g} s"
+        )
+
+    def _watch(self, cancel: Callable[[], object]) -> None:
+        remaining = self._timeout
+        while not self._over.wait(remaining):
+            now = time.monotonic()
+            due = self._due_since
+            remaining = (now if due is None else due) + self._timeout - now
+            if remaining <= 0:
+                self.expired = True
+                cancel()
+                return
+
+
 class _Flight:
     """The requests of one stream that have not been answered yet."""
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, patience: Patience) -> None:
         self.failure: Exception | None = None
-        self.expired = False
+        self._patience = patience
         self._max_bytes = max_bytes
         self._bytes = 0
         self._sizes: deque[int] = deque()
-        self._due_since = 0.0  # when the wait for the next answer began
         self._changed = threading.Condition()
         self._landed = threading.Event()
 
@@ -84,7 +153,7 @@ class _Flight:
                     return False
                 self._changed.wait()
             if not self._sizes:
-                self._due_since = time.monotonic()
+                self._patience.await_answer()
             self._sizes.append(size)
             self._bytes += size
             return not self._landed.is_set()
@@ -93,20 +162,11 @@ class _Flight:
         """Take the oldest request out; an unordered stream answers others, of a size alike."""
         with self._changed:
             self._bytes -= self._sizes.popleft()
-            self._due_since = time.monotonic()
+            if self._sizes:
+                self._patience.await_answer()
+            else:
+                self._patience.rest()
             self._changed.notify()
-
-    def watch(self, timeout: float, cancel: Callable[[], Any]) -> None:
-        """Cancel the call once an answer has been due for `timeout` seconds."""
-        remaining = timeout
-        while not self._landed.wait(remaining):
-            with self._changed:
-                due = self._due_since if self._sizes else time.monotonic()
-            remaining = due + timeout - time.monotonic()
-            if remaining <= 0:
-                self.expired = True
-                cancel()
-                return
 
     def land(self) -> None:
         """Let everything that waits go."""

@@ -24,7 +24,8 @@ class Timing:
 
     `total` is the whole; `preprocess` decoding and tokenising, `queue` waiting for a place in a
     batch and `inference` computing, each of the slowest input. `batch_size` is the rows of the
-    largest batch that one of the inputs was computed in.
+    largest batch that one of the inputs was computed in. `generation` is writing text, and
+    `first_token` the time from the start to its first token, None where none was written.
     """
 
     total: float = 0.0
@@ -32,15 +33,22 @@ class Timing:
     queue: float = 0.0
     inference: float = 0.0
     batch_size: int = 0
+    generation: float = 0.0
+    first_token: float | None = None
 
     def __add__(self, later: "Timing") -> "Timing":
         """The timing of two calls made one after the other."""
+        first_token = self.first_token
+        if first_token is None and later.first_token is not None:
+            first_token = self.total + later.first_token
         return Timing(
             total=self.total + later.total,
             preprocess=self.preprocess + later.preprocess,
             queue=self.queue + later.queue,
             inference=self.inference + later.inference,
             batch_size=max(self.batch_size, later.batch_size),
+            generation=self.generation + later.generation,
+            first_token=first_token,
         )
 
 
@@ -228,6 +236,25 @@ Query: TypeAlias = (
 """Text, a picture, a vector `[D]`, an item, or a weighted mix of these."""
 
 
+class RerankKind(StrEnum):
+    """What compares query and candidates: image-text matching (BLIP-2)."""
+
+    ITM = "itm"
+
+
+@dataclass(frozen=True, slots=True)
+class Rerank:
+    """A second, sharper comparison of the nearest items, `candidates` (1 to 256) of them.
+
+    Hits, on all pages, are only these. The query must be one text, and the items' pictures must be
+    stored. An empty `model` is the gateway's default for it.
+    """
+
+    candidates: int = 20
+    model: str = ""
+    kind: RerankKind = RerankKind.ITM
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
     """One search. `filter` is the expression that `SearchRequest.filter` describes."""
@@ -240,14 +267,16 @@ class Search:
     filter: str = ""
     include_content: bool = False
     include_vector: bool = False
+    rerank: Rerank | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """An item and its cosine with the query."""
+    """An item and its cosine with the query; reranked, the probability that they match too."""
 
     item: StoredItem
     score: float
+    itm_score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,9 +302,10 @@ class Hits(Sequence[Hit]):
 class Encoder:
     """One network of a model.
 
-    `role` is `image_encoder` or `text_encoder`; `state_reason` says why it is not `ready`. Image
-    encoders have an `image_size` (rows, columns) that needs no resizing, text encoders a
-    `context_length` in tokens; 0 stands for the other kind.
+    `role` says what it takes and gives, such as `image_encoder`, `text_encoder`, `image_prefix` or
+    `itm`; `state_reason` says why it is not `ready`. Encoders of pictures have an `image_size`
+    (rows, columns) that needs no resizing, encoders of text a `context_length` in tokens; 0 stands
+    for the other kind.
     """
 
     name: str
@@ -290,8 +320,32 @@ class Encoder:
 
 
 @dataclass(frozen=True, slots=True)
+class Generator:
+    """The language model of a model.
+
+    `context_length` are tokens of prompt and text together, `image_tokens` those of one picture, of
+    which a prompt may hold `max_images`. `beam_search` and `choices` say whether it searches with
+    beams and tells how likely given answers are; `state_reason` why it is not `ready`.
+    """
+
+    family: str
+    precision: str
+    context_length: int
+    image_tokens: int
+    max_images: int
+    beam_search: bool
+    choices: bool
+    ready: bool
+    state_reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
-    """One checkpoint. Only vectors of models with equal `space` may be compared."""
+    """One checkpoint. Only vectors of models with equal `space` may be compared.
+
+    `default` tells that it is used, for what it can do, where a call names no model. `generator` is
+    None for models that do not write text.
+    """
 
     name: str
     family: str
@@ -300,8 +354,10 @@ class Model:
     source: str
     default: bool
     encoders: tuple[Encoder, ...]
+    generator: Generator | None = None
 
     @property
     def ready(self) -> bool:
-        """Whether every encoder can be used now."""
-        return all(encoder.ready for encoder in self.encoders)
+        """Whether every encoder, and the generator if there is one, can be used now."""
+        writes = self.generator is None or self.generator.ready
+        return writes and all(encoder.ready for encoder in self.encoders)

@@ -111,7 +111,7 @@ def test_one_bad_content_fails_alone(client: Client) -> None:
 def test_nothing_is_sent_when_one_content_cannot_be(client: Client) -> None:
     with pytest.raises(TypeError, match=r"contents\[1\]"):
         client.embed(["a", 7])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="nothing to embed"):
+    with pytest.raises(ValueError, match="nothing is given"):
         client.embed([])
 
 

@@ -2,24 +2,29 @@
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import grpc
 
-from triptych import requests, responses
+from triptych import language_requests, language_responses, requests, responses
+from triptych.aio.chat import ChatStream
 from triptych.aio.resources import Collections, Items, Models
-from triptych.aio.streams import stream
+from triptych.aio.streams import receive, stream
 from triptych.aio.transport import Transport
 from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
-from triptych.contents import MIB, Content
+from triptych.chat import Conversation
+from triptych.contents import MIB, Content, Picture
 from triptych.errors import TriptychError
+from triptych.language import Answer, CaptionOrder, Captions, Generation, Talk
 from triptych.types import (
     Embeddings,
     Hits,
     Item,
     Query,
     Ranking,
+    Rerank,
     Search,
     StreamedEmbedding,
     Upserted,
@@ -30,11 +35,11 @@ from triptych.v1 import model_pb2
 class Client:
     """A connection to a gateway; belongs to one event loop, closed by `async with` or `close()`.
 
-    Every call has a deadline: `timeout` seconds, unless the call gives its own; for the two streams
-    it is the longest wait for the next answer. Calls that may safely run again are retried by gRPC,
-    up to 5 attempts within the deadline, when the gateway is unavailable or its queue is full;
-    streams are not. Failures raise `TriptychError`; pictures and text are given as `Content`
-    describes. Messages have at most 64 MiB.
+    Every call has a deadline: `timeout` seconds, unless the call gives its own; for streams it is
+    the longest wait for the next answer. Calls that may safely run again are retried by gRPC, up to
+    5 attempts within the deadline, when the gateway is unavailable or its queue is full: a chat
+    only before its first piece has come, the streams of inputs not. Failures raise `TriptychError`;
+    pictures and text are given as `Content` describes. Messages have at most 64 MiB.
     """
 
     def __init__(
@@ -121,6 +126,97 @@ class Client:
         response = await self._transport.call(self._transport.embedding.Rank, request, timeout)
         return responses.ranking(response)
 
+    async def caption(
+        self,
+        images: Picture | Iterable[Picture],
+        *,
+        prompt: str = "",
+        num_captions: int = 1,
+        generation: Generation | None = None,
+        clip: bool | str = False,
+        itm: bool | str = False,
+        order_by: CaptionOrder | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Captions:
+        """Describe one picture or several.
+
+        Every caption begins with `prompt`. More than one for each picture, up to 16, need a
+        temperature or as many beams. `clip` and `itm` score captions against their picture, by the
+        gateway's default model for that or by the one that they name; `order_by` puts the best
+        first, by the log-probability if it is None. More pictures than one call takes (64) are sent
+        in several calls, one after the other, each with its own `timeout`. A picture that fails has
+        an `error` in its result and harms no other.
+        """
+        batches = language_requests.caption(
+            images,
+            prompt=prompt,
+            num_captions=num_captions,
+            generation=generation,
+            clip=clip,
+            itm=itm,
+            order_by=order_by,
+            model=model,
+        )
+        received = []
+        while (request := await asyncio.to_thread(next, batches, None)) is not None:
+            received.append(
+                await self._transport.call(self._transport.language.Caption, request, timeout)
+            )
+        return language_responses.captions(received)
+
+    async def answer(
+        self,
+        image: Picture,
+        question: str,
+        *,
+        choices: Iterable[str] = (),
+        generation: Generation | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Answer:
+        """Answer a question about a picture, freely or by one of up to 64 `choices`.
+
+        A `generation` says how free answers are written; it is refused with choices.
+        """
+        request = await asyncio.to_thread(
+            language_requests.answer, image, question, choices, generation, model
+        )
+        response = await self._transport.call(self._transport.language.Answer, request, timeout)
+        return language_responses.answer(response)
+
+    def chat(
+        self,
+        messages: Talk,
+        *,
+        generation: Generation | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> ChatStream:
+        """Continue a conversation: `chat([picture, "what is it?"])`, or a list of `ChatMessage`.
+
+        The answer comes in pieces, as it is generated; the stream's `messages` are the conversation
+        with the answer. Beams are refused. See `conversation` for one that remembers.
+        """
+        asked = language_requests.conversation(messages)
+        responses = receive(
+            self._transport.language.Chat,
+            partial(language_requests.chat, asked, generation, model),
+            timeout=self._transport.timeout if timeout is None else timeout,
+        )
+        return ChatStream(asked, responses)
+
+    def conversation(
+        self,
+        *pictures: Picture,
+        generation: Generation | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Conversation[ChatStream]:
+        """Begin a chat about pictures that sends with each question what was said before."""
+        chat = partial(self.chat, generation=generation, model=model, timeout=timeout)
+        return Conversation(chat, pictures)
+
     async def search(
         self,
         collection: str,
@@ -132,9 +228,14 @@ class Client:
         filter: str = "",
         include_content: bool = False,
         include_vector: bool = False,
+        rerank: Rerank | None = None,
         timeout: float | None = None,
     ) -> Hits:
-        """Find the items nearest to `query`: text, a picture, a vector, an item or a mix."""
+        """Find the items nearest to `query`: text, a picture, a vector, an item or a mix.
+
+        With `rerank` the nearest are compared once more, by a model that looks at text and picture
+        together, and come in its order.
+        """
         spec = Search(
             collection=collection,
             query=query,
@@ -144,6 +245,7 @@ class Client:
             filter=filter,
             include_content=include_content,
             include_vector=include_vector,
+            rerank=rerank,
         )
         request = await asyncio.to_thread(requests.search, spec)
         return responses.hits(

@@ -1,10 +1,10 @@
-"""Bidirectional streams of the asyncio client: bounded on the way out, watched on the way back."""
+"""Streams of the asyncio client: bounded on the way out, watched on the way back."""
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import grpc
 import grpc.aio
@@ -50,9 +50,7 @@ async def stream(
         # A call that was cancelled raises this in the task that reads it.
         if not flight.expired:
             raise
-        raise DeadlineExceededError(
-            grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer came for {timeout:g} s"
-        ) from None
+        raise _no_answer(timeout) from None
     finally:
         flight.land()
         call.cancel()
@@ -69,6 +67,39 @@ async def _requests(
     else:
         for value in values:
             yield await asyncio.to_thread(build, value)
+
+
+async def receive(
+    method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+    build: Callable[[], Request],
+    *,
+    timeout: float,
+) -> AsyncGenerator[Response, None]:
+    """Send one request, built when the first response is asked for, and yield the responses.
+
+    `build` runs in a thread, since it may read files. `timeout` is the longest wait for the next
+    response. Closing the generator cancels the call.
+    """
+    call = method(await asyncio.to_thread(build))
+    try:
+        while True:
+            async with asyncio.timeout(timeout):
+                response = await call.read()
+            if response is grpc.aio.EOF:
+                return
+            yield cast(Response, response)
+    except TimeoutError:
+        raise _no_answer(timeout) from None
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+    finally:
+        call.cancel()
+
+
+def _no_answer(timeout: float) -> DeadlineExceededError:
+    return DeadlineExceededError(
+        grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer came for {timeout:g} s"
+    )
 
 
 class _Flight:

@@ -10,6 +10,7 @@ from triptych.errors import from_rpc_error
 from triptych.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from triptych.v1.model_pb2_grpc import ModelServiceStub
 from triptych.v1.search_pb2_grpc import SearchServiceStub
+from triptych.v1.vision_language_pb2_grpc import VisionLanguageServiceStub
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -31,6 +32,7 @@ class Transport:
         self.embedding = EmbeddingServiceStub(self.channel)
         self.model = ModelServiceStub(self.channel)
         self.search = SearchServiceStub(self.channel)
+        self.language = VisionLanguageServiceStub(self.channel)
 
     async def call(
         self,
