@@ -1,7 +1,7 @@
 """Encoders small enough to be built in a test, as a model repository holds them."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ backend: "onnxruntime"
 max_batch_size: {max_batch_size}
 {batching}
 {inputs}
-output {{ name: "features" data_type: TYPE_FP32 dims: [ 16 ] }}
+{output}
 {parameters}
 """
 IMAGE_INPUTS = 'input { name: "pixels" data_type: TYPE_UINT8 dims: [ 8, 8, 3 ] }'
@@ -33,9 +33,9 @@ PARAMETERS = {
     "space": "clip-0123456789abcdef",
     "source": "tests",
     "precision": "fp32",
-    "score": "softmax",
-    "logit_scale": "20.0",
 }
+CLIP = {"score": "softmax", "logit_scale": "20.0"}
+FEATURES = 'output { name: "features" data_type: TYPE_FP32 dims: [ 16 ] }'
 IMAGE = {"role": "image_encoder", "resize": "shortest_edge:8", "resample": "bicubic"}
 TEXT = {
     "role": "text_encoder",
@@ -61,11 +61,12 @@ def write_image_encoder(
 
     A second call adds a `version` and replaces config.pbtxt; `parameters` go without `triptych.`.
     """
-    _write(
+    write_encoder(
         folder / str(version),
         _image_network(steps, seed),
         inputs=IMAGE_INPUTS,
-        parameters=PARAMETERS | parameters,
+        output=FEATURES,
+        parameters=CLIP | parameters,
         max_batch_size=max_batch_size,
         batching=batching,
     )
@@ -73,28 +74,56 @@ def write_image_encoder(
 
 def write_text_encoder(folder: Path) -> None:
     """Write an encoder of texts of up to 64 tokens, out of a vocabulary of 64."""
-    _write(
+    write_encoder(
         folder / "1",
         _text_network(),
         inputs=TEXT_INPUTS,
-        parameters=PARAMETERS | TEXT,
-        max_batch_size=8,
-        batching="dynamic_batching { }",
+        output=FEATURES,
+        parameters=CLIP | TEXT,
     )
     (folder / "tokenizer.json").write_bytes(TOKENIZER)
 
 
-def _write(
-    folder: Path, network: onnx.ModelProto, *, parameters: Mapping[str, str], **config: object
+def write_encoder(
+    folder: Path,
+    graph: onnx.ModelProto,
+    *,
+    inputs: str,
+    output: str,
+    parameters: Mapping[str, str],
+    max_batch_size: int = 8,
+    batching: str = "dynamic_batching { }",
 ) -> None:
+    """Write a network into a version's `folder`, and config.pbtxt above it."""
     folder.mkdir(parents=True)
-    onnx.save(network, folder / "model.onnx")
+    onnx.save(graph, folder / "model.onnx")
     lines = [
         f'parameters {{ key: "triptych.{key}" value {{ string_value: "{value}" }} }}'
-        for key, value in parameters.items()
+        for key, value in (PARAMETERS | parameters).items()
     ]
-    text = CONFIG.format(parameters="\n".join(lines), **config)
+    text = CONFIG.format(
+        inputs=inputs,
+        output=output,
+        parameters="\n".join(lines),
+        max_batch_size=max_batch_size,
+        batching=batching,
+    )
     (folder.parent / "config.pbtxt").write_text(text)
+
+
+def network(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    output: onnx.ValueInfoProto,
+    constants: Mapping[str, np.ndarray],
+) -> onnx.ModelProto:
+    """A checked graph."""
+    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "encoder", inputs, [output], initializers)
+    opset = helper.make_opsetid("", 20)
+    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
+    onnx.checker.check_model(model)
+    return model
 
 
 def _image_network(steps: int, seed: int) -> onnx.ModelProto:
@@ -108,7 +137,7 @@ def _image_network(steps: int, seed: int) -> onnx.ModelProto:
         helper.make_node("LpNormalization", ["delayed"], ["features"], axis=-1, p=2),
     ]
     pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIDE, SIDE, 3])
-    return _network(nodes, [pixels], {"weight": weight.astype(np.float32)})
+    return network(nodes, [pixels], _features(), {"weight": weight.astype(np.float32)})
 
 
 def _text_network() -> onnx.ModelProto:
@@ -131,21 +160,11 @@ def _text_network() -> onnx.ModelProto:
         "last": np.array([-1]),
         "middle": np.array([1]),
     }
-    return _network(nodes, inputs, constants)
+    return network(nodes, inputs, _features(), constants)
 
 
-def _network(
-    nodes: list[onnx.NodeProto],
-    inputs: list[onnx.ValueInfoProto],
-    constants: dict[str, np.ndarray],
-) -> onnx.ModelProto:
-    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", DIMENSION])
-    initializers = [numpy_helper.from_array(value, name) for name, value in constants.items()]
-    graph = helper.make_graph(nodes, "encoder", inputs, [features], initializers)
-    opset = helper.make_opsetid("", 20)
-    model = helper.make_model(graph, opset_imports=[opset], ir_version=10)
-    onnx.checker.check_model(model)
-    return model
+def _features() -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", DIMENSION])
 
 
 def _delay(source: str, target: str, steps: int) -> list[onnx.NodeProto]:

@@ -3,7 +3,8 @@
 One session an encoder with one thread a run, shared by as many workers as there are cores: on CPUs
 this layout gives the highest throughput, since no run waits for another's threads. Batches are
 formed as each config.pbtxt says (`max_batch_size`, `dynamic_batching`, the count of
-`instance_group`; absent, one instance a worker).
+`instance_group`; absent, one instance a worker). Encoders of `max_batch_size` 0 run request by
+request.
 """
 
 import asyncio
@@ -32,7 +33,6 @@ from triptych_server.engines.encoders.spec import EncoderSpec
 from triptych_server.errors import InvalidArgument, NotFound, Unavailable
 
 _log = logging.getLogger(__name__)
-_DTYPES = {"TYPE_UINT8": np.dtype(np.uint8), "TYPE_INT64": np.dtype(np.int64)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,16 +153,19 @@ def _check(config: Any, inputs: Tensors) -> int:
     if inputs.keys() != expected.keys():
         raise InvalidArgument("inputs", f"{config.name} takes the inputs {sorted(expected)}")
     for name, array in inputs.items():
-        dims = tuple(expected[name].dims)
-        if array.ndim != len(dims) + 1 or any(
-            want not in (-1, got) for want, got in zip(dims, array.shape[1:], strict=True)
+        # Rows stand in the dims of encoders that are not batched.
+        dims = (-1, *expected[name].dims) if config.max_batch_size else tuple(expected[name].dims)
+        if array.ndim != len(dims) or any(
+            want not in (-1, got) for want, got in zip(dims, array.shape, strict=True)
         ):
-            raise InvalidArgument(name, f"{config.name} takes rows of shape {list(dims)}")
+            raise InvalidArgument(name, f"{config.name} takes tensors of shape {list(dims)}")
         dtype = model_config_pb2.DataType.Name(expected[name].data_type).removeprefix("TYPE_")
         if array.dtype != triton_to_np_dtype(dtype):
             raise InvalidArgument(name, f"{config.name} takes {dtype}, not {array.dtype}")
     rows = {len(array) for array in inputs.values()}
-    limit = max(config.max_batch_size, 1)
-    if len(rows) != 1 or not 1 <= min(rows) <= limit:
+    limit = config.max_batch_size
+    if not min(rows):
+        raise InvalidArgument("inputs", f"{config.name} takes one row at least")
+    if limit and (len(rows) != 1 or max(rows) > limit):
         raise InvalidArgument("inputs", f"{config.name} takes 1 to {limit} rows, as many of each")
-    return min(rows)
+    return max(rows)

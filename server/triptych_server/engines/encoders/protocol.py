@@ -37,7 +37,8 @@ class EncoderEngine(Protocol):
     async def infer(self, encoder: str, inputs: Tensors) -> Inference:
         """Run `encoder` on `inputs`, arrays that share their first axis (the rows).
 
-        Rows of concurrent requests with equal shapes may be computed in one batch. Raises
+        Rows of concurrent requests with equal shapes may be computed in one batch. With a
+        `max_batch_size` of 0 they never are, and inputs may differ in their rows. Raises
         `ResourceExhausted` at once when the queue is full and `InvalidArgument` for tensors that
         do not fit the spec. Cancelling the call takes it out of the queue.
         """

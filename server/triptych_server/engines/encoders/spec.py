@@ -270,6 +270,8 @@ def _image(config: Any, pixels: Sequence[int], parameters: Parameters) -> ImageP
 
 def _text(parameters: Parameters) -> TextPreprocessing:
     context_length = parameters.integer("triptych.context_length")
+    if context_length < 1:
+        raise parameters.invalid("triptych.context_length")
     kind, _, buckets = parameters["triptych.padding"].partition(":")
     if kind == "max_length":
         lengths: tuple[int, ...] = (context_length,)

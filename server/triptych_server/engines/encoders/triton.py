@@ -180,6 +180,8 @@ def _first_line(text: str) -> str:
 
 
 def _tensor(name: str, array: npt.NDArray[Any]) -> InferInput:
+    if not array.size:  # which Triton would hand to models that it does not batch
+        raise InvalidArgument(name, "has no rows")
     datatype = np_to_triton_dtype(array.dtype)
     if datatype is None:
         raise InvalidArgument(name, f"{array.dtype} is not a type of Triton's")

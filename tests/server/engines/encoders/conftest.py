@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from tiny_blip2 import write_itm
 from tiny_encoders import SLOW_STEPS, write_image_encoder, write_text_encoder
 from tritonserver import TritonServer
 
@@ -14,10 +15,12 @@ from triptych_server.engines.encoders.triton import TritonEngine
 
 @pytest.fixture(scope="session")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`image` and `text`; `slow`, one picture at a time; and `stranger`, which has no role."""
+    """`image` and `text`; `itm`, which is not batched; `slow`, one picture at a time; and
+    `stranger`, which has no role."""
     folder = tmp_path_factory.mktemp("repository")
     write_image_encoder(folder / "image")
     write_text_encoder(folder / "text")
+    write_itm(folder / "itm", "tiny-itm")
     write_image_encoder(folder / "slow", steps=SLOW_STEPS, max_batch_size=1)
     write_image_encoder(folder / "stranger", parameters={})
     return folder

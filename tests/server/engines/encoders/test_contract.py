@@ -34,9 +34,22 @@ def texts(rows: int, length: int, seed: int = 0) -> Arrays:
     }
 
 
+def pairs(images: int, rows: int, length: int = 8, seed: int = 0) -> Arrays:
+    """Patches of `images` pictures, and `rows` texts, each with one of them."""
+    generator = np.random.default_rng(seed)
+    tokens = generator.integers(1, length + 1, (rows, 1))
+    return {
+        "patches": generator.random((images, 4, 3), np.float32),
+        "input_ids": generator.integers(0, 6, (rows, length)),
+        "attention_mask": (np.arange(length) < tokens).astype(np.int64),
+        "image_index": generator.integers(0, images, rows),
+    }
+
+
 def computed_directly(repository: Path, encoder: str, inputs: Arrays) -> np.ndarray:
     session = onnxruntime.InferenceSession(repository / encoder / "1" / "model.onnx")
-    return session.run(["features"], dict(inputs))[0]
+    [output] = session.run(None, dict(inputs))
+    return np.asarray(output)
 
 
 @pytest.mark.parametrize("rows", range(1, LARGEST_BATCH + 1))
@@ -65,11 +78,33 @@ async def test_concurrent_requests_of_mixed_shapes_each_get_their_own_rows(
         np.testing.assert_allclose(inference.outputs["features"], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize(("images", "rows"), [(1, 1), (1, 40), (40, 1), (5, 12)])
+async def test_an_unbatched_encoder_takes_inputs_of_different_rows(
+    engine: EncoderEngine, repository: Path, images: int, rows: int
+) -> None:
+    inputs = pairs(images, rows)
+    inference = await engine.infer("itm", inputs)
+    logits = inference.outputs["logits"]
+    assert (logits.dtype, logits.shape) == (np.float32, (rows, 2))
+    np.testing.assert_allclose(logits, computed_directly(repository, "itm", inputs), atol=1e-5)
+
+
+async def test_requests_of_an_unbatched_encoder_stay_apart(
+    engine: EncoderEngine, repository: Path
+) -> None:
+    requests = [pairs(1 + seed % 3, 1 + seed % 5, 8 + seed % 2, seed) for seed in range(60)]
+    inferences = await asyncio.gather(*(engine.infer("itm", each) for each in requests))
+    for inputs, inference in zip(requests, inferences, strict=True):
+        expected = computed_directly(repository, "itm", inputs)
+        np.testing.assert_allclose(inference.outputs["logits"], expected, atol=1e-5)
+        assert inference.batch_size in (0, max(map(len, inputs.values())))
+
+
 async def test_encoders_are_the_models_with_a_role(engine: EncoderEngine) -> None:
-    assert await engine.encoders() == ["image", "slow", "text"]
+    assert await engine.encoders() == ["image", "itm", "slow", "text"]
 
 
-@pytest.mark.parametrize("encoder", ["image", "slow", "text"])
+@pytest.mark.parametrize("encoder", ["image", "itm", "slow", "text"])
 async def test_the_spec_is_what_config_pbtxt_says(
     engine: EncoderEngine, repository: Path, encoder: str
 ) -> None:
@@ -113,6 +148,15 @@ async def test_what_is_no_encoder_is_not_found(engine: EncoderEngine, encoder: s
             texts(2, 8) | {"attention_mask": np.ones((1, 8), np.int64)},
             id="rows-that-disagree",
         ),
+        pytest.param("itm", texts(1, 8), id="texts-without-pictures"),
+        pytest.param(
+            "itm", pairs(1, 1) | {"patches": np.zeros((1, 4, 2), np.float32)}, id="narrow-patches"
+        ),
+        pytest.param(
+            "itm", pairs(1, 1) | {"patches": np.zeros((4, 3), np.float32)}, id="one-picture-bare"
+        ),
+        pytest.param("itm", pairs(1, 1) | {"image_index": np.zeros(1, np.int32)}, id="index-dtype"),
+        pytest.param("itm", pairs(1, 0), id="no-texts"),
     ],
 )
 async def test_tensors_that_do_not_fit_are_invalid_and_the_engine_serves_on(
@@ -131,6 +175,15 @@ async def test_a_network_that_fails_is_an_internal_error_and_the_engine_serves_o
         await engine.infer("text", beyond_the_vocabulary)
     assert caught.value.reason == "ENCODER_FAILED"
     assert len((await engine.infer("text", texts(2, 8))).outputs["features"]) == 2
+
+
+async def test_a_text_of_no_picture_is_an_internal_error_and_the_engine_serves_on(
+    engine: EncoderEngine,
+) -> None:
+    with pytest.raises(Internal) as caught:
+        await engine.infer("itm", pairs(2, 3) | {"image_index": np.array([0, 1, 2])})
+    assert caught.value.reason == "ENCODER_FAILED"
+    assert len((await engine.infer("itm", pairs(2, 3))).outputs["logits"]) == 3
 
 
 async def test_cancelled_requests_leave_the_queue(engine: EncoderEngine) -> None:
