@@ -51,7 +51,7 @@ def check(content: object, where: str) -> None:
     """
     match content:
         case str():
-            _check_text(content, where)
+            check_text(content, where)
         case Image.Image():
             return
         case bytes() | bytearray() | memoryview():
@@ -67,6 +67,16 @@ def check(content: object, where: str) -> None:
                 f"{where}: expected text (str) or a picture (path, bytes, PIL image or uint8 "
                 f"array), got {type(content).__name__}"
             )
+
+
+def check_text(text: object, where: str) -> None:
+    """Refuse what is no text."""
+    if not isinstance(text, str):
+        raise TypeError(f"{where}: expected text (str), got {type(text).__name__}")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{where}: not text: {error.reason} at {error.start}") from None
 
 
 def to_message(content: object, where: str) -> media_pb2.Content:
@@ -99,13 +109,6 @@ def to_image(picture: object, where: str) -> media_pb2.Image:
     """Build the message of a picture. Raises as `to_message` does."""
     check_picture(picture, where)
     return to_message(picture, where).image
-
-
-def _check_text(text: str, where: str) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(f"{where}: not text: {error.reason} at {error.start}") from None
 
 
 def _check_size(size: int, where: str) -> None:

@@ -35,6 +35,7 @@ def caption(
     model: str,
 ) -> Iterator[vision_language_pb2.CaptionRequest]:
     """As many requests as needed. All pictures are checked now, their files read one by one."""
+    contents.check_text(prompt, "prompt")
     pictures = several(images, "images")
     for position, picture in enumerate(pictures):
         contents.check_picture(picture, f"images[{position}]")
@@ -72,11 +73,15 @@ def answer(
 ) -> vision_language_pb2.AnswerRequest:
     if isinstance(choices, str):
         raise TypeError("choices is a sequence, not one str")
+    choices = list(choices)
+    contents.check_text(question, "question")
+    for position, choice in enumerate(choices):
+        contents.check_text(choice, f"choices[{position}]")
     return vision_language_pb2.AnswerRequest(
         model=model,
         image=contents.to_image(image, "image"),
         question=question,
-        choices=list(choices),
+        choices=choices,
         generation=_generation(generation),
     )
 

@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-from triptych.cli import collections, embedding, extras, ingest, items, models, search, serve
+from triptych.cli import (
+    chat,
+    collections,
+    embedding,
+    extras,
+    ingest,
+    items,
+    language,
+    models,
+    search,
+    serve,
+)
 from triptych.cli.root import Root
 
 app = typer.Typer(
@@ -29,7 +40,7 @@ def triptych(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Embed, rank and search pictures and text.
+    """Embed, rank, search and describe pictures, ask about them and talk about them.
 
     Commands talk to the gateway at --target, or TRIPTYCH_TARGET. With --json they print one JSON
     document. They exit with 1 when something failed and with 2 when they were not understood.
@@ -39,6 +50,9 @@ def triptych(
 app.command()(serve.serve)
 app.command()(embedding.embed)
 app.command()(embedding.rank)
+app.command()(language.caption)
+app.command()(language.ask)
+app.command()(chat.chat)
 app.add_typer(collections.app, name="collection")
 app.add_typer(items.app, name="item")
 app.command()(ingest.ingest)

@@ -1,9 +1,12 @@
 """`triptych models`."""
 
+from collections.abc import Iterator
+
 from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from triptych.cli.options import Json, Target, Timeout
 from triptych.cli.output import print_json, print_table
 from triptych.client import Client
+from triptych.types import Encoder, Generator, Model
 
 
 def list_models(
@@ -11,25 +14,32 @@ def list_models(
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """List the models of the gateway and their encoders."""
+    """List the models of the gateway: their encoders by role, and their generators."""
     with Client(target, timeout=timeout) as client:
         models = list(client.models.list())
     if as_json:
         print_json({"models": models})
         return
     print_table(
-        ["model", "default", "family", "dimension", "encoder", "precision", "state"],
+        ["model", "default", "family", "dimension", "role", "precision", "state"],
         [
             (
                 model.name,
                 model.default,
                 model.family,
-                model.dimension,
-                encoder.role.removesuffix("_encoder"),
-                encoder.precision,
-                "ready" if encoder.ready else encoder.state_reason,
+                model.dimension or None,
+                role,
+                part.precision,
+                "ready" if part.ready else part.state_reason,
             )
             for model in models
-            for encoder in model.encoders
+            for role, part in _parts(model)
         ],
     )
+
+
+def _parts(model: Model) -> Iterator[tuple[str, Encoder | Generator]]:
+    for encoder in model.encoders:
+        yield encoder.role, encoder
+    if model.generator is not None:
+        yield f"generator ({model.generator.family})", model.generator

@@ -25,7 +25,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
     rows = [list(row) for row in rows]
     table = Table(box=None, pad_edge=False)
     for position, column in enumerate(columns):
-        numeric = all(isinstance(row[position], int | float) for row in rows)
+        values = [row[position] for row in rows if row[position] is not None]
+        numeric = bool(values) and all(isinstance(value, int | float) for value in values)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))

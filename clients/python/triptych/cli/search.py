@@ -3,6 +3,7 @@
 import tempfile
 import webbrowser
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from triptych.cli.output import print_json, print_table
 from triptych.cli.pictures import open_picture, picture_of
 from triptych.client import Client
 from triptych.contact_sheet import Section, Tile, contact_sheet
-from triptych.types import Hits, ItemRef, Term
+from triptych.types import Hit, Hits, ItemRef, Rerank, RerankKind, Term
 
 _TERM_OPTIONS = ("text", "image", "item", "weight")
 
@@ -47,6 +48,15 @@ def search(
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 10,
     filter: Filter = "",
     threshold: Annotated[float | None, typer.Option(help="Leave out hits that score less.")] = None,
+    rerank: Annotated[
+        RerankKind | None, typer.Option(help="Compare the nearest once more, with the one --text.")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option(min=1, max=256, help="With --rerank, how many of them. [20]")
+    ] = None,
+    rerank_model: Annotated[
+        str, typer.Option(help="With --rerank, a model of `triptych models` with the role itm.")
+    ] = "",
     page_token: Annotated[str, typer.Option(help="Go on where the last page ended.")] = "",
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a page of the hits' pictures.")
@@ -71,6 +81,7 @@ def search(
             filter=filter,
             score_threshold=threshold,
             page_token=page_token,
+            rerank=_rerank(rerank, candidates, rerank_model),
         )
         page = None
         if html is not None or open_page:
@@ -81,9 +92,10 @@ def search(
     if as_json:
         print_json(_document(hits, page))
     else:
+        scores = ["score"] if rerank is None else ["itm", "score"]
         print_table(
-            ["score", "id", "metadata"],
-            [(hit.score, hit.item.id, hit.item.metadata) for hit in hits],
+            [*scores, "id", "metadata"],
+            [(*_scores(hit), hit.item.id, hit.item.metadata) for hit in hits],
         )
         if hits.next_page_token:
             typer.echo(f"more: --page-token {hits.next_page_token}", err=True)
@@ -91,6 +103,10 @@ def search(
             typer.echo(f"page: {page}", err=True)
     if open_page and page is not None:
         webbrowser.open(page.as_uri())
+
+
+def _scores(hit: Hit) -> list[float]:
+    return [hit.score] if hit.itm_score is None else [hit.itm_score, hit.score]
 
 
 def _terms(
@@ -118,12 +134,21 @@ def _terms(
     return terms
 
 
+def _rerank(kind: RerankKind | None, candidates: int | None, model: str) -> Rerank | None:
+    if kind is not None:
+        chosen = Rerank(model=model, kind=kind)
+        return chosen if candidates is None else replace(chosen, candidates=candidates)
+    if candidates is not None or model:
+        raise typer.BadParameter("--candidates and --rerank-model belong to --rerank")
+    return None
+
+
 def _section(client: Client, collection: str, terms: list[Term], hits: Hits) -> Section:
     tiles = tuple(
         Tile(
             label=hit.item.id,
             picture=picture_of(client, collection, hit.item),
-            score=hit.score,
+            score=_scores(hit)[0],
             captions=tuple(f"{key}: {value}" for key, value in hit.item.metadata.items()),
         )
         for hit in hits
@@ -166,6 +191,7 @@ def _document(hits: Hits, page: Path | None) -> dict[str, object]:
             {
                 "id": hit.item.id,
                 "score": hit.score,
+                "itm_score": hit.itm_score,
                 "metadata": hit.item.metadata,
                 "uri": hit.item.uri,
                 "has_content": hit.item.has_content,
