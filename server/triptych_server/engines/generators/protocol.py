@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf, isfinite
 from typing import Protocol
 
 import numpy as np
@@ -24,8 +25,9 @@ class SoftPrefix:
 
 Part = Text | SoftPrefix
 
-# Parts in their order. Special tokens never come from a caller's text: `</s>` in it is four plain
-# characters. The beginning-of-text token, where the model has one, stands before the first text.
+# Parts in their order; adjacent texts are one. Special tokens never come from a caller's text:
+# `</s>` in it is four plain characters. The beginning-of-text token, where the model has one,
+# stands before the first text, and last where there is none.
 Prompt = Sequence[Part]
 
 
@@ -34,7 +36,9 @@ class Sampling:
     """How tokens are chosen; the defaults are greedy search.
 
     With `beams` above 1, `n` is at most `beams` and `temperature` is 0. `seed` None draws one.
-    The text ends before the first of `stop`.
+    The text ends before the first of `stop`, even before `min_tokens`, which hold back the tokens
+    that end a text. The repetition penalty counts the tokens of the prompt's texts. Numbers out of
+    range are a `ValueError`.
     """
 
     max_tokens: int
@@ -48,6 +52,24 @@ class Sampling:
     seed: int | None = None
     beams: int = 1
     length_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        ranges = {
+            "max_tokens": self.max_tokens >= 1,
+            "min_tokens": 0 <= self.min_tokens <= self.max_tokens,
+            "temperature": 0 <= self.temperature < inf,
+            "top_k": self.top_k >= 0,
+            "top_p": 0 < self.top_p <= 1,
+            "repetition_penalty": 0 < self.repetition_penalty < inf,
+            "n": self.n >= 1 and (self.beams == 1 or self.n <= self.beams),
+            "stop": all(self.stop),
+            "seed": self.seed is None or self.seed >= 0,
+            "beams": self.beams == 1 or (self.beams > 1 and not self.temperature),
+            "length_penalty": isfinite(self.length_penalty),
+        }
+        for name, holds in ranges.items():
+            if not holds:
+                raise ValueError(f"{name} is out of range: {getattr(self, name)!r}")
 
 
 class Finish(StrEnum):
@@ -89,7 +111,8 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """`log_probabilities` has one natural logarithm a continuation, end of text included."""
+    """`log_probabilities` has one natural logarithm a continuation, end of text included; so have
+    its `tokens`."""
 
     log_probabilities: Sequence[float]
     tokens: Sequence[int]
@@ -109,7 +132,7 @@ class Generator(Protocol):
         ...
 
     async def spec(self) -> GeneratorSpec:
-        """What it takes and can do."""
+        """What it takes and can do; known while its description can be read."""
         ...
 
     async def ready(self) -> None:
@@ -131,7 +154,11 @@ class Generator(Protocol):
         ...
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores:
-        """How likely each continuation is as the whole rest of the text. Raises as `generate`."""
+        """How likely each continuation is as the whole rest of the text.
+
+        A continuation is a text of its own after the prompt: where words are told apart by a space,
+        it begins with one. Raises as `generate`, about `continuations[i]` when one is too long.
+        """
         ...
 
     async def close(self) -> None:

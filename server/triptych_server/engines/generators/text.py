@@ -1,0 +1,99 @@
+"""Text to token ids, and token ids to text while they come."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+
+class GeneratorTokenizer:
+    """The tokenizer of one generator. Safe to use from many threads."""
+
+    def __init__(self, definition: bytes) -> None:
+        """`definition` is a tokenizer.json; raises `ValueError` if it is not one."""
+        try:
+            self._tokenizer = Tokenizer.from_buffer(definition)
+        except Exception as error:  # the library has no error class of its own
+            raise ValueError(f"not a tokenizer: {error}") from None
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._tokenizer.encode_special_tokens = True  # as the characters that they are
+
+    @classmethod
+    def read(cls, path: Path) -> "GeneratorTokenizer":
+        """Read a tokenizer.json; raises `ValueError` and `OSError`."""
+        return cls(path.read_bytes())
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids without special tokens, also where the text looks like one."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids` without special tokens; incomplete characters become U+FFFD."""
+        text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def stream(self, stop: Sequence[str] = ()) -> "TextStream":
+        """A text that comes token by token and ends before the first of `stop`."""
+        return TextStream(self._tokenizer, stop)
+
+
+class TextStream:
+    """Gives a text in pieces while its tokens come.
+
+    Pieces are whole characters that no later token changes, and nothing that may turn out to begin
+    a stop string; joined, up to that of `finish`, they are the decoding of all tokens, cut before
+    the stop string that is complete first (the longest, when several are at once).
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+        self._tokenizer = tokenizer
+        self._decoding = DecodeStream(skip_special_tokens=True)
+        self._ids: list[int] = []
+        self._decoded = 0  # characters that the stream gave
+        self._held = ""  # those that may begin a stop string
+        self._stop = stop
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        """Take a token; the text that is certain now, often empty. Sets `stopped`."""
+        self._ids.append(token)
+        piece: str | None = self._decoding.step(self._tokenizer, token)
+        if piece is None:
+            return ""
+        self._decoded += len(piece)
+        return self._release(self._held + piece)
+
+    def finish(self) -> str:
+        """The rest of the text; after it the stream is used no more. May set `stopped`."""
+        if self.stopped:
+            return ""
+        whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
+        piece = self._release(self._held + whole[self._decoded :])
+        rest, self._held = self._held, ""
+        return piece + rest
+
+    def _release(self, text: str) -> str:
+        """Let go what comes before a stop string and what cannot begin one; hold the rest."""
+        self._held = ""
+        place = find_stop(text, self._stop)
+        if place is not None:
+            self.stopped = True
+            return text[:place]
+        held = max((_overlap(text, stop) for stop in self._stop), default=0)
+        self._held = text[len(text) - held :]
+        return text[: len(text) - held]
+
+
+def find_stop(text: str, stops: Sequence[str]) -> int | None:
+    """Where the stop string begins that is complete first in `text`; None without any."""
+    places = [(place + len(stop), place) for stop in stops if (place := text.find(stop)) >= 0]
+    return min(places)[1] if places else None
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Characters at the end of `text` with which `stop` begins, but less than all of it."""
+    longest = min(len(text), len(stop) - 1)
+    return next((n for n in range(longest, 0, -1) if text.endswith(stop[:n])), 0)
