@@ -8,7 +8,15 @@ from typing import Any
 import grpc
 import pytest
 
-from triptych.v1 import embedding_pb2_grpc, model_pb2_grpc, search_pb2, search_pb2_grpc
+from triptych.v1 import (
+    embedding_pb2_grpc,
+    media_pb2,
+    model_pb2_grpc,
+    search_pb2,
+    search_pb2_grpc,
+    vision_language_pb2,
+    vision_language_pb2_grpc,
+)
 
 ADD = (
     (
@@ -17,6 +25,10 @@ ADD = (
     ),
     (search_pb2_grpc.SearchServiceServicer, search_pb2_grpc.add_SearchServiceServicer_to_server),
     (model_pb2_grpc.ModelServiceServicer, model_pb2_grpc.add_ModelServiceServicer_to_server),
+    (
+        vision_language_pb2_grpc.VisionLanguageServiceServicer,
+        vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server,
+    ),
 )
 
 
@@ -76,3 +88,85 @@ def upserted(item_id: str) -> search_pb2.UpsertItemsResponse:
 @pytest.fixture
 def recorder() -> type[Recorder]:
     return Recorder
+
+
+class Talker(vision_language_pb2_grpc.VisionLanguageServiceServicer):
+    """Says what it was asked, word by word.
+
+    At the word `wait` it waits for the end of the call, and at `fail` it fails. Files that begin
+    with `bad` are no pictures. `requests` are those received; `ended` is set when a chat is over.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.ended = threading.Event()
+
+    def Caption(self, request: vision_language_pb2.CaptionRequest, context: Any) -> Any:
+        self.requests.append(request)
+        count = request.num_captions or 1
+        unreadable = media_pb2.ItemError(
+            code=3, reason="IMAGE_UNREADABLE", field="image.encoded", message="no picture"
+        )
+        return vision_language_pb2.CaptionResponse(
+            results=[
+                vision_language_pb2.CaptionResult(error=unreadable)
+                if image.encoded.startswith(b"bad")
+                else vision_language_pb2.CaptionResult(
+                    captions=vision_language_pb2.Captions(
+                        captions=[caption(request, rank) for rank in range(count)]
+                    )
+                )
+                for image in request.images
+            ],
+            model="talker",
+            usage=vision_language_pb2.Usage(prompt_tokens=1, completion_tokens=2),
+        )
+
+    def Answer(self, request: vision_language_pb2.AnswerRequest, context: Any) -> Any:
+        self.requests.append(request)
+        share = 1 / max(len(request.choices), 1)
+        return vision_language_pb2.AnswerResponse(
+            answer=request.choices[-1] if request.choices else f"so, {request.question}",
+            log_probability=-0.5,
+            finish_reason=0 if request.choices else vision_language_pb2.FINISH_REASON_LENGTH,
+            choices=[
+                vision_language_pb2.ChoiceScore(choice=choice, probability=share)
+                for choice in request.choices
+            ],
+            model="talker",
+        )
+
+    def Chat(self, request: vision_language_pb2.ChatRequest, context: Any) -> Any:
+        self.requests.append(request)
+        context.add_callback(self.ended.set)
+        for word in request.messages[-1].contents[-1].text.split():
+            if word == "wait":
+                self.ended.wait(30)
+            if word == "fail":
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", "1"),))
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            delta = vision_language_pb2.ChatDelta(text=word + " ")
+            yield vision_language_pb2.ChatResponse(delta=delta)
+        yield vision_language_pb2.ChatResponse(
+            end=vision_language_pb2.ChatEnd(
+                finish_reason=vision_language_pb2.FINISH_REASON_STOP,
+                trimmed_messages=max(len(request.messages) - 3, 0),
+                model="talker",
+            )
+        )
+
+
+def caption(request: vision_language_pb2.CaptionRequest, rank: int) -> vision_language_pb2.Caption:
+    return vision_language_pb2.Caption(
+        text=f"{request.prompt} number {rank}",
+        log_probability=-1.5 - rank,
+        tokens=4,
+        finish_reason=vision_language_pb2.FINISH_REASON_STOP,
+        clip_score=0.25 if request.scoring.clip else None,
+        itm_score=0.75 if request.scoring.itm else None,
+    )
+
+
+@pytest.fixture
+def talker() -> Talker:
+    return Talker()
