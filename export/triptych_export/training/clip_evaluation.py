@@ -21,10 +21,10 @@ from triptych_export.miniworld.evalset import (
     recall_at_1,
     retrieval_set,
 )
-from triptych_export.miniworld.world import CHANGES, Language
+from triptych_export.miniworld.world import CHANGES
 from triptych_export.training.clip_model import image_features, normalise, text_features
+from triptych_export.training.figures import LANGUAGES, table
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 _CHUNK = 250
 
 
@@ -48,16 +48,6 @@ def evaluate(
             false = _embed_texts(model, tokenizer, drawn.changed_captions(language))
             figures[f"{language}/{key}"] = attribute_accuracy(pictures, true, false)
     return figures
-
-
-def table(figures: dict[str, float]) -> str:
-    """The figures as lines of text, a row for each and a column for each language."""
-    names = dict.fromkeys(name.split("/")[1] for name in figures)
-    rows = [f"{'':18}" + "".join(f"{language:>8}" for language in LANGUAGES)]
-    for name in names:
-        values = "".join(f"{figures[f'{language}/{name}']:8.3f}" for language in LANGUAGES)
-        rows.append(f"{name:18}{values}")
-    return "\n".join(rows)
 
 
 @torch.inference_mode()

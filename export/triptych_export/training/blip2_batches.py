@@ -1,0 +1,162 @@
+"""Training batches of the miniature BLIP-2: pictures, and what is told and asked about them.
+
+Many texts share a picture, so that its tower and Q-Former run once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import PreTrainedTokenizerFast
+
+from triptych_export.miniworld.captions import caption
+from triptych_export.miniworld.chats import chat
+from triptych_export.miniworld.draw import Pixels, draw_all
+from triptych_export.miniworld.questions import Question, QuestionType, ask, possible_questions
+from triptych_export.miniworld.world import Language, Scene, sample_scene
+
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+IGNORED = -100
+PAIRS = 0.65  # how many scenes have two objects, which are harder
+QUESTIONS, CHAT_TURNS = 6, 3  # a picture
+_GROUPS = (0.45, 0.88)  # shares of the texts, shortest first: few are as long as a chat
+_PHOTOS = ("a photo of", "a picture of")
+_PHOTOGRAPHED = 0.2  # how many pictures have a caption that begins so
+# How often each type is asked, against the others that the scene allows.
+_WEIGHTS: dict[QuestionType, float] = {
+    "colour": 2,
+    "shape": 2,
+    "size": 1,
+    "texture": 1,
+    "count": 1,
+    "existence": 1.5,
+    "position": 1,
+    "relation": 2,
+    "background": 0.5,
+    "yes_no": 2,
+}
+
+
+@dataclass(frozen=True)
+class Text:
+    """Token ids that begin with the begin token, and what to predict after each or ``IGNORED``."""
+
+    ids: list[int]
+    labels: list[int]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Texts of about one length: ``ids`` and ``labels`` are ``[R, T] int64``, padded on the right.
+
+    ``pictures [R] int64`` is the index of each text's picture.
+    """
+
+    pictures: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """``pictures`` is ``[B, 64, 64, 3] uint8``; the texts of all of them, grouped by length."""
+
+    pictures: Pixels
+    groups: list[Rows]
+
+
+class Writer:
+    """Captions, questions and chats as tokens and labels."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._begin, self._end = int(tokenizer.bos_token_id), int(tokenizer.eos_token_id)
+        self._pad = int(tokenizer.pad_token_id)
+        self._encode = lru_cache(1 << 16)(
+            lambda text: tuple(tokenizer.encode(text, add_special_tokens=False))
+        )
+
+    def texts(self, scene: Scene, rng: np.random.Generator) -> list[Text]:
+        """All that is told and asked about one canonical scene."""
+        texts = [self.caption(scene, language) for language in LANGUAGES]
+        if scene.relation is not None:
+            texts.append(self.caption(scene.inverted(), LANGUAGES[int(rng.integers(2))]))
+        if rng.uniform() < _PHOTOGRAPHED:
+            photo = _PHOTOS[int(rng.integers(len(_PHOTOS)))]
+            texts.append(self._text([(photo, False), (f" {caption(scene)}", True)]))
+        questions = _sample_questions(scene, QUESTIONS, rng)
+        texts += [self.conversation([question]) for question in questions]
+        language = LANGUAGES[int(rng.integers(2))]
+        texts.append(self.conversation(chat(scene, CHAT_TURNS, language, rng)))
+        return texts
+
+    def caption(self, scene: Scene, language: Language) -> Text:
+        """A caption of which that part is learnt that follows from the part before it.
+
+        A Chinese one is asked for by its first word. A pair is told the other way round only where
+        the words so far say so.
+        """
+        whole = self._encode(caption(scene, language))
+        usual = self._encode(caption(scene.canonical(), language))
+        given = 0 if language == "en" else 1
+        if whole != usual:
+            pairs = enumerate(zip(whole, usual, strict=False))
+            given = 1 + next(index for index, (one, other) in pairs if one != other)
+        labels = [IGNORED] * given + [*whole[given:], self._end]
+        return Text([self._begin, *whole], labels)
+
+    def conversation(self, turns: Sequence[Question]) -> Text:
+        """Questions and answers in turn, of which the answers are learnt."""
+        pieces: list[tuple[str, bool]] = []
+        for turn in turns:
+            between = ". " if pieces else ""
+            pieces.append((f"{between}Question: {turn.text} Answer:", False))
+            pieces.append((f" {turn.answer}", True))
+        return self._text(pieces)
+
+    def _text(self, pieces: Iterable[tuple[str, bool]]) -> Text:
+        """Pieces of text, learnt or not; a learnt one ends with the end token."""
+        ids, labels = [self._begin], [IGNORED]
+        for text, learnt in pieces:
+            tokens = self._encode(text)
+            ids += tokens
+            if learnt:
+                labels[-1:] = [*tokens, self._end]
+            else:
+                labels += [IGNORED] * len(tokens)
+        return Text(ids, labels)
+
+    def batch(self, scenes: Sequence[Scene], rng: np.random.Generator) -> Batch:
+        """The pictures of some canonical scenes with their texts."""
+        owned = [
+            (index, text) for index, scene in enumerate(scenes) for text in self.texts(scene, rng)
+        ]
+        owned.sort(key=lambda pair: len(pair[1].ids))
+        edges = [round(len(owned) * share) for share in (0, *_GROUPS, 1)]
+        groups = [self._rows(owned[start:stop]) for start, stop in pairwise(edges)]
+        return Batch(draw_all(scenes, rng), groups)
+
+    def _rows(self, owned: Sequence[tuple[int, Text]]) -> Rows:
+        longest = len(owned[-1][1].ids)
+        ids = np.full((len(owned), longest), self._pad, np.int64)
+        labels = np.full_like(ids, IGNORED)
+        for row, (_, text) in enumerate(owned):
+            ids[row, : len(text.ids)] = text.ids
+            labels[row, : len(text.ids)] = text.labels
+        return Rows(np.array([index for index, _ in owned]), ids, labels)
+
+
+def sample_scenes(count: int, rng: np.random.Generator) -> list[Scene]:
+    """Canonical scenes, more of two objects than of one."""
+    return [sample_scene(rng, objects=1 + int(rng.uniform() < PAIRS)) for _ in range(count)]
+
+
+def _sample_questions(scene: Scene, count: int, rng: np.random.Generator) -> list[Question]:
+    kinds = possible_questions(scene)
+    weights = np.array([_WEIGHTS[kind] for kind in kinds])
+    chosen = rng.choice(len(kinds), count, p=weights / weights.sum())
+    return [ask(scene, kinds[index], LANGUAGES[int(rng.integers(2))], rng) for index in chosen]
