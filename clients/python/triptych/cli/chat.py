@@ -47,7 +47,7 @@ def chat(
         sys.stdin.reconfigure(errors="replace")  # what is no text cannot be sent
     image = open_picture(picture)
     with Client(target, timeout=timeout) as client:
-        conversation = client.conversation(image, generation=options.chosen(ctx), model=model)
+        conversation = client.conversation(image, generation=options.read(ctx), model=model)
         failed = False
         for line in _prompted() if interactive else sys.stdin:
             question = line.strip()

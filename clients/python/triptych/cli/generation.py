@@ -41,8 +41,9 @@ LengthPenalty: TypeAlias = Annotated[
 ]
 
 
-def chosen(ctx: typer.Context) -> Generation | None:
+def read(ctx: typer.Context) -> Generation | None:
     """What these options of a command say; None when none is given."""
     names = (field.name for field in fields(Generation))
-    given = {name: ctx.params[name] for name in names if ctx.params.get(name) not in (None, [])}
-    return Generation(**given) if given else None
+    given = {name: ctx.params.get(name) for name in names}
+    chosen = {name: value for name, value in given.items() if value not in (None, (), [])}
+    return Generation(**chosen) if chosen else None

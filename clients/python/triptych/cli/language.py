@@ -62,7 +62,7 @@ def caption(
             client.caption,
             prompt=prompt,
             num_captions=num,
-            generation=options.chosen(ctx),
+            generation=options.read(ctx),
             clip=clip_model or clip,
             itm=itm_model or itm,
             order_by=order_by,
@@ -112,7 +112,7 @@ def ask(
             image,
             question,
             choices=choice or (),
-            generation=options.chosen(ctx),
+            generation=options.read(ctx),
             model=model,
         )
     if as_json:

@@ -35,7 +35,13 @@ def test_a_weight_belongs_to_the_term_before_it(run_json: Any, photos: str, pict
 
 @pytest.mark.parametrize(
     "terms",
-    [[], ["--weight", 2], ["--text", "a", "--weight", 1, "--weight", 2], ["--image", "none.png"]],
+    [
+        [],
+        ["--text", "a", "--candidates", 5],
+        ["--weight", 2],
+        ["--text", "a", "--weight", 1, "--weight", 2],
+        ["--image", "none.png"],
+    ],
 )
 def test_terms_that_make_no_query_are_usage_errors(run: Any, photos: str, terms: list[Any]) -> None:
     run("search", "-c", photos, *terms, expect=2)
