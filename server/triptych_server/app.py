@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
+from pathlib import Path
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -21,14 +22,24 @@ from triptych.v1 import (
     model_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
+    vision_language_pb2,
+    vision_language_pb2_grpc,
 )
+from triptych_server.capabilities.answering import Answerer
+from triptych_server.capabilities.caption_scores import CaptionScorer
+from triptych_server.capabilities.captioning import Captioner
+from triptych_server.capabilities.chat import Chat
 from triptych_server.capabilities.concurrency import Bounds
 from triptych_server.capabilities.embedding import Embedder
+from triptych_server.capabilities.encoding import Encoding
+from triptych_server.capabilities.image_prefixes import ImagePrefixes
+from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.engines.encoders import EncoderEngine
+from triptych_server.engines.generators.protocol import Generator
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
@@ -37,12 +48,14 @@ from triptych_server.interceptors.wrapping import AroundInterceptor
 from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
+from triptych_server.services.vision_language import VisionLanguageService
 from triptych_server.settings import Settings
 from triptych_server.wakeup import bounded_wakeup
 
 EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
+VISION_LANGUAGE = vision_language_pb2.DESCRIPTOR.services_by_name["VisionLanguageService"].full_name
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 KEEPALIVE_MS = 20_000
@@ -89,15 +102,27 @@ class Gateway:
         )
         engine = await _open_engine(settings)
         resources.push_async_callback(engine.close)
+        generators = await _open_generators(settings, resources)
         store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
         resources.push_async_callback(store.close)
-        assets = settings.assets or settings.repository
-        defaults = {Task.EMBED: settings.default_model}
-        catalog = ModelCatalog(engine, assets, defaults=defaults)
+        catalog = ModelCatalog(
+            engine,
+            settings.assets or settings.repository,
+            generators=generators,
+            defaults={
+                Task.EMBED: settings.default_model,
+                Task.VISION_LANGUAGE: settings.default_vision_language_model,
+                Task.MATCH: settings.default_matcher,
+            },
+        )
         # Streams get half of the queue, so that calls find room beside them.
         embedder = Embedder(engine, catalog, executor, stream_contents=settings.queue_rows // 2)
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
+        encoding = Encoding(engine, catalog)
+        matcher = Matcher(encoding, executor)
         retrieval = Retrieval(store, catalog, embedder, executor)
+        prefixes = ImagePrefixes(encoding, executor)
+        captioner = Captioner(catalog, prefixes, CaptionScorer(catalog, embedder, matcher))
 
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
             EmbeddingService(catalog, embedder, bounds), server
@@ -106,12 +131,23 @@ class Gateway:
         search_pb2_grpc.add_SearchServiceServicer_to_server(
             SearchService(retrieval, bounds), server
         )
+        vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(
+            VisionLanguageService(captioner, Answerer(catalog, prefixes), Chat(catalog, prefixes)),
+            server,
+        )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflected = (EMBEDDING, MODEL, SEARCH, HEALTH, reflection.SERVICE_NAME)
+        services = {
+            EMBEDDING: Task.EMBED,
+            MODEL: None,
+            SEARCH: Task.EMBED,
+            VISION_LANGUAGE: Task.VISION_LANGUAGE,
+        }
+        reflected = (*services, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
 
-        needs_engine = {EMBEDDING: True, MODEL: False, SEARCH: True}
-        monitor = HealthMonitor(self._health, catalog, needs_engine)
+        # A server without generators is whole without the service that needs one.
+        required = {Task.EMBED, Task.VISION_LANGUAGE} if generators else {Task.EMBED}
+        monitor = HealthMonitor(self._health, catalog, services, required)
         await monitor.check()
         resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
 
@@ -150,6 +186,37 @@ async def _open_engine(settings: Settings) -> EncoderEngine:
     from triptych_server.engines.encoders.triton import TritonEngine
 
     return TritonEngine(settings.encoders.removeprefix("triton://"), queue_rows=settings.queue_rows)
+
+
+async def _open_generators(settings: Settings, resources: AsyncExitStack) -> list[Generator]:
+    """Every generator that there is; `resources` will close them."""
+    folders = _generator_folders(settings)
+    if not folders:
+        return []
+    from triptych_server.engines.generators.onnx import OnnxGenerator
+
+    generators: list[Generator] = []
+    for folder in folders:
+        generator = OnnxGenerator(
+            folder,
+            threads=settings.threads,
+            queue=settings.generator_queue,
+            cache_bytes=settings.generator_cache_bytes,
+        )
+        resources.push_async_callback(generator.close)
+        await generator.load()
+        generators.append(generator)
+    return generators
+
+
+def _generator_folders(settings: Settings) -> list[Path]:
+    """The folders of a directory that was given, or of one beside the repository if it is there."""
+    directory = settings.generators or settings.repository.absolute().parent / "generators"
+    if directory.is_dir():
+        return sorted(path for path in directory.iterdir() if path.is_dir())
+    if settings.generators is not None:
+        raise ValueError(f"the generators {directory} are no directory")
+    return []
 
 
 def _server(settings: Settings) -> aio.Server:

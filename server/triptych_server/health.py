@@ -2,12 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Collection, Mapping
 
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health import aio as health_aio
 
 from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.tasks import Task
 from triptych_server.errors import TriptychError
 
 PERIOD_S = 1.0
@@ -20,30 +21,34 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class HealthMonitor:
     """Publishes per service, and for the server as a whole (""), whether it can do its work.
 
-    `needs_engine` says of each service whether it needs the default model's encoders.
+    `services` says of each which task it needs a default model for, None if it needs no model. The
+    server as a whole serves while the default models of the tasks in `required` do.
     """
 
     def __init__(
         self,
         servicer: health_aio.HealthServicer,
         catalog: ModelCatalog,
-        needs_engine: Mapping[str, bool],
+        services: Mapping[str, Task | None],
+        required: Collection[Task],
     ) -> None:
         self._servicer = servicer
         self._catalog = catalog
-        self._needs_engine = needs_engine
-        self._fault: str | None = ""  # None when all is well; "" before the first check
+        self._services = services
+        self._required = required
+        self._faults: dict[Task, str | None] = {}  # None when all is well
 
     async def check(self) -> None:
-        """Read the models again, ask the engine for them, and publish."""
-        fault = await self._engine_fault()
-        if fault != self._fault:
-            _log.log(logging.WARNING if fault else logging.INFO, "engine: %s", fault or "ready")
-        self._fault = fault
-        engine = _SERVING if fault is None else _NOT_SERVING
-        for service, needs_engine in self._needs_engine.items():
-            await self._servicer.set(service, engine if needs_engine else _SERVING)
-        await self._servicer.set("", engine)
+        """Read the models again, ask the engines for them, and publish."""
+        unread = await _fault_of(self._catalog.refresh())
+        for task in filter(None, {*self._services.values(), *self._required}):
+            fault = unread or await _fault_of(self._catalog.check(task))
+            if task not in self._faults or fault != self._faults[task]:
+                self._log(task, fault)
+            self._faults[task] = fault
+        for service, needed in self._services.items():
+            await self._publish(service, [needed] if needed else [])
+        await self._publish("", self._required)
 
     async def run(self) -> None:
         """Check for ever."""
@@ -51,15 +56,22 @@ class HealthMonitor:
             await self.check()
             await asyncio.sleep(PERIOD_S)
 
-    async def _engine_fault(self) -> str | None:
-        try:
-            await self._catalog.refresh()
-            model = self._catalog.get("")
-            for spec in model.specs:
-                await self._catalog.check_ready(model, spec)
-        except TriptychError as error:
-            return error.message
-        except Exception as error:  # whatever it is, it must not end the watch
-            _log.exception("the health check failed")
-            return f"the health check failed: {error}"
-        return next(iter(self._catalog.unread.values()), None)
+    async def _publish(self, service: str, needed: Collection[Task]) -> None:
+        broken = any(self._faults[task] for task in needed)
+        await self._servicer.set(service, _NOT_SERVING if broken else _SERVING)
+
+    def _log(self, task: Task, fault: str | None) -> None:
+        level = logging.WARNING if fault and task in self._required else logging.INFO
+        _log.log(level, "%s: %s", task, fault or "ready")
+
+
+async def _fault_of(check: Awaitable[None]) -> str | None:
+    """Why a check fails; None if it does not."""
+    try:
+        await check
+    except TriptychError as error:
+        return error.message
+    except Exception as error:  # whatever it is, it must not end the watch
+        _log.exception("the health check failed")
+        return f"the health check failed: {error}"
+    return None

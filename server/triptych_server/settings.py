@@ -35,8 +35,17 @@ class Settings(BaseSettings):
     assets: Path | None = Field(
         None, description="Directory of tokenizers for a remote Triton; default: the repository."
     )
+    generators: Path | None = Field(
+        None, description="Directory of generators; default: `generators` beside the repository."
+    )
     default_model: str = Field(
-        "", description="Model of requests that name none; default: the first."
+        "", description="Model that embeds where requests name none; default: the first that can."
+    )
+    default_vision_language_model: str = Field(
+        "", description="Model of captions, answers and chat; default: the first that can."
+    )
+    default_matcher: str = Field(
+        "", description="Model of image-text matching; default: the first that can."
     )
     threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
@@ -45,16 +54,22 @@ class Settings(BaseSettings):
         description="Worker threads of the in-process engine; default: the cores.",
     )
     queue_rows: int = Field(1024, ge=1, description="Rows that may wait for the engine.")
-    max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest request and response.")
-    max_calls: int = Field(1024, ge=1, description="Unary RPCs handled at once.")
-    max_call_bytes: int = Field(
-        512 * MIB, ge=MIB, description="Bytes of unary requests handled at once."
+    generator_queue: int = Field(128, ge=1, description="Requests that may wait for a generator.")
+    generator_cache_bytes: int = Field(
+        1024 * MIB, ge=MIB, description="Keys and values that a generator holds of running texts."
     )
-    max_streams: int = Field(64, ge=1, description="Streams open at once.")
+    max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest request and response.")
+    max_calls: int = Field(1024, ge=1, description="RPCs of one request handled at once.")
+    max_call_bytes: int = Field(
+        512 * MIB, ge=MIB, description="Bytes of their requests handled at once."
+    )
+    max_streams: int = Field(64, ge=1, description="Streams of requests open at once.")
     max_stream_bytes: int = Field(
         512 * MIB, ge=MIB, description="Bytes of stream requests read ahead, over all streams."
     )
-    max_deadline_s: float = Field(300.0, gt=0, description="Longest time a unary RPC may take.")
+    max_deadline_s: float = Field(
+        300.0, gt=0, description="Longest time that an RPC of one request may take."
+    )
     wakeup_latency_us: int | None = Field(
         None,
         ge=0,

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+
+from triptych_server.errors import ResourceExhausted
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -21,6 +23,17 @@ async def run_all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     except BaseExceptionGroup as failed:
         raise failed.exceptions[0] from None
     return [task.result() for task in tasks]
+
+
+async def admitted(attempt: Callable[[], Awaitable[T]], *, wait: bool) -> T:
+    """Do what a full queue may refuse; with `wait`, until there is room for it."""
+    while True:
+        try:
+            return await attempt()
+        except ResourceExhausted as error:
+            if not wait:
+                raise
+            await asyncio.sleep(error.retry_after or 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.capabilities.concurrency import run_all
+from triptych_server.capabilities.concurrency import admitted, run_all
+from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Role, Tensors
+from triptych_server.engines.encoders import EncoderEngine, Inference, Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS, PIXELS
 from triptych_server.errors import (
     Code,
     Internal,
-    InvalidArgument,
-    ResourceExhausted,
     TriptychError,
-    Unavailable,
 )
 from triptych_server.media.content import Content, Image, Text
 from triptych_server.media.image import to_pixels
@@ -54,8 +52,7 @@ class Embedder:
         *,
         stream_contents: int,
     ) -> None:
-        self._engine = engine
-        self._catalog = catalog
+        self._encoding = Encoding(engine, catalog)
         self._executor = executor
         self._stream_room = asyncio.Semaphore(max(stream_contents, 1))
 
@@ -71,11 +68,7 @@ class Embedder:
     async def embed_patiently(self, model: Model, content: Content) -> Embedded:
         """The same for contents of a stream, which wait for room where a call would be refused."""
         async with self._stream_room:
-            while True:
-                try:
-                    return await self.embed(model, content)
-                except ResourceExhausted as error:
-                    await asyncio.sleep(error.retry_after or 0)
+            return await admitted(lambda: self.embed(model, content), wait=True)
 
     async def embed_all(
         self, model: Model, contents: Iterable[Content | TriptychError]
@@ -111,7 +104,7 @@ class Embedder:
         except TriptychError as error:
             raise error.within("image") from None
         preprocess_ns = watch.ns()
-        inference = await self._infer(model, encoder, {PIXELS: pixels[np.newaxis]})
+        inference = await self._encoding.infer(model, encoder, {PIXELS: pixels[np.newaxis]})
         return Embedded(_vector(inference), False, StageTimes.of(inference, preprocess_ns))
 
     async def _embed_text(self, model: Model, text: Text, alone: bool) -> Embedded:
@@ -125,27 +118,9 @@ class Embedder:
             tokens = await loop.run_in_executor(self._executor, tokenizer.encode, text.text)
         preprocess_ns = watch.ns()
         inputs = {INPUT_IDS: tokens.input_ids, ATTENTION_MASK: tokens.attention_mask}
-        inference = await self._infer(model, encoder, inputs)
+        inference = await self._encoding.infer(model, encoder, inputs)
         times = StageTimes.of(inference, preprocess_ns)
         return Embedded(_vector(inference), tokens.truncated, times)
-
-    async def _infer(self, model: Model, encoder: EncoderSpec, inputs: Tensors) -> Inference:
-        try:
-            inference = await self._engine.infer(encoder.name, inputs)
-        except InvalidArgument as error:  # the tensors are ours, not the caller's
-            raise Internal(
-                f"{encoder.name} refuses what its config asks for: {error}",
-                reason="ENCODER_MISMATCH",
-            ) from error
-        if inference.version != encoder.version:
-            await self._catalog.refresh()
-            if self._catalog.get(model.name, None).space != model.space:
-                raise Unavailable(
-                    f"the model {model.name!r} was exchanged during the call",
-                    reason="MODEL_EXCHANGED",
-                    retry_after=0.0,
-                )
-        return inference
 
 
 def _vector(inference: Inference) -> Vector:

@@ -9,7 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 from triptych.v1 import media_pb2
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import TriptychError, Violation
-from triptych_server.media.content import Content, EncodedImage, RawImage, Text
+from triptych_server.media.content import Content, EncodedImage, Image, RawImage, Text
 from triptych_server.services.rules import (
     all_of,
     between,
@@ -52,10 +52,14 @@ def content(message: media_pb2.Content) -> Content:
     """A valid message as a value."""
     if message.WhichOneof("kind") == "text":
         return Text(message.text)
-    if message.image.WhichOneof("source") == "raw":
-        raw = message.image.raw
-        return RawImage(raw.height, raw.width, raw.data)
-    return EncodedImage(message.image.encoded)
+    return image(message.image)
+
+
+def image(message: media_pb2.Image) -> Image:
+    """A valid message as a value."""
+    if message.WhichOneof("source") == "raw":
+        return RawImage(message.raw.height, message.raw.width, message.raw.data)
+    return EncodedImage(message.encoded)
 
 
 def vector(message: media_pb2.Vector) -> npt.NDArray[np.float32]:
@@ -84,6 +88,10 @@ def timing(watch: Stopwatch, times: StageTimes) -> media_pb2.Timing:
         queue=duration(times.queue_ns),
         inference=duration(times.inference_ns),
         batch_size=times.batch_size,
+        generation=duration(times.generation_ns),
+        first_token=(
+            None if times.first_token_at is None else duration(watch.until(times.first_token_at))
+        ),
     )
 
 

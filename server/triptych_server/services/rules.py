@@ -38,6 +38,17 @@ def fields(**rules: Rule) -> Rule:
     return rule
 
 
+def optional(**rules: Rule) -> Rule:
+    """A message whose optional fields obey these rules where they are set."""
+
+    def rule(message: Any, path: str) -> Iterator[Violation]:
+        for name, of_field in rules.items():
+            if message.HasField(name):
+                yield from of_field(getattr(message, name), f"{path}.{name}" if path else name)
+
+    return rule
+
+
 def one_of(oneof: str, **rules: Rule) -> Rule:
     """A message in which exactly one member of `oneof` is set, and obeys its rule."""
 
@@ -84,6 +95,16 @@ def first_of(*rules: Rule) -> Rule:
     return rule
 
 
+def distinct(values: Any, path: str) -> Iterator[Violation]:
+    """A repeated field whose elements are all different; the first to repeat one is told."""
+    seen = set()
+    for position, value in enumerate(values):
+        if value in seen:
+            yield Violation(f"{path}[{position}]", "must differ from those before it")
+            return
+        seen.add(value)
+
+
 def each(of_element: Rule) -> Rule:
     """A repeated field whose elements obey a rule."""
 
@@ -110,6 +131,16 @@ def between(least: float, most: float) -> Rule:
     def rule(value: float, path: str) -> Iterator[Violation]:
         if not least <= value <= most:
             yield Violation(path, f"must be {least:,} to {most:,}, is {value:,}")
+
+    return rule
+
+
+def above(least: float, most: float) -> Rule:
+    """A number within bounds, the upper one included."""
+
+    def rule(value: float, path: str) -> Iterator[Violation]:
+        if not least < value <= most:
+            yield Violation(path, f"must be above {least:,} and at most {most:,}, is {value:,}")
 
     return rule
 

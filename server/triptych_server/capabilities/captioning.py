@@ -1,0 +1,170 @@
+"""Pictures to captions."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from triptych_server.capabilities.caption_scores import CaptionScorer, Scorers
+from triptych_server.capabilities.concurrency import admitted, run_all
+from triptych_server.capabilities.embedding import OF_ONE_INPUT
+from triptych_server.capabilities.generation import (
+    Completion,
+    Generation,
+    Usage,
+    generate,
+)
+from triptych_server.capabilities.image_prefixes import ImagePrefixes
+from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.tasks import Task
+from triptych_server.capabilities.timing import StageTimes
+from triptych_server.engines.generators.protocol import Generator, Prompt, Sampling
+from triptych_server.errors import TriptychError
+from triptych_server.media.content import Image, Text
+
+# Pictures of one call under way at once: enough to fill a batch, and few beside other calls.
+SIDE_BY_SIDE = 16
+
+
+class Order(StrEnum):
+    """What the captions of a picture are ordered by, best first.
+
+    `SEARCH` is as the generator ranks them: by likelihood, beams with their length penalty.
+    """
+
+    SEARCH = "search"
+    LIKELIHOOD = "likelihood"
+    CLIP = "clip"
+    ITM = "itm"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionQuery:
+    """What to caption, and how. A score is computed where its model is not None; an empty name is
+    the default's. Ordering by a score needs it.
+
+    An error in `images` stands for a picture that was already refused.
+    """
+
+    model: str
+    images: Sequence[Image | TriptychError]
+    prompt: str
+    generation: Generation
+    order: Order = Order.SEARCH
+    clip_model: str | None = None
+    itm_model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """One text about a picture: the prompt and `completion` after it."""
+
+    text: str
+    completion: Completion
+    clip_score: float | None
+    itm_score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Captions:
+    """Those of one picture, best first."""
+
+    captions: Sequence[Caption]
+    usage: Usage
+    times: StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class Captioned:
+    """`outcomes` has one of each picture."""
+
+    model: str
+    outcomes: Sequence[Captions | TriptychError]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What the pictures of one call have in common."""
+
+    query: CaptionQuery
+    model: Model
+    generator: Generator
+    sampling: Sampling
+    scorers: Scorers
+
+
+class Captioner:
+    """Captions pictures with the models of a catalog."""
+
+    def __init__(
+        self, catalog: ModelCatalog, prefixes: ImagePrefixes, scorer: CaptionScorer
+    ) -> None:
+        self._catalog = catalog
+        self._prefixes = prefixes
+        self._scorer = scorer
+
+    async def caption(self, query: CaptionQuery) -> Captioned:
+        """Caption each picture by itself, several side by side.
+
+        What is wrong with a picture is returned in its place, with the field inside the picture.
+        All else is raised: `FailedPrecondition` and `InvalidArgument` before any work, and
+        `ResourceExhausted` when there is no room for the first picture; the others wait for it.
+        """
+        job = await self._prepare(query)
+        room = asyncio.Semaphore(SIDE_BY_SIDE)
+
+        async def outcome(position: int) -> Captions | TriptychError:
+            image = query.images[position]
+            if isinstance(image, TriptychError):
+                return image
+            async with room:
+                try:
+                    return await self._caption(job, image, wait=position > 0)
+                except TriptychError as error:
+                    if error.code not in OF_ONE_INPUT:
+                        raise
+                    return error
+
+        outcomes = await run_all(outcome(position) for position in range(len(query.images)))
+        return Captioned(job.model.name, outcomes)
+
+    async def _prepare(self, query: CaptionQuery) -> _Job:
+        """Everything that can be refused before any work."""
+        model = self._catalog.get(query.model, Task.VISION_LANGUAGE)
+        spec = model.generator
+        assert spec is not None, "a model that captions has a generator"
+        query.generation.check_supported(spec)
+        scorers = self._scorer.select(query.clip_model, query.itm_model)
+        generator = self._catalog.generator(model)
+        tokens = await generator.count([Text(query.prompt)]) + spec.prefix_tokens
+        sampling = query.generation.within(spec, tokens, "prompt")
+        return _Job(query, model, generator, sampling, scorers)
+
+    async def _caption(self, job: _Job, image: Image, *, wait: bool) -> Captions:
+        """The captions of one picture; `wait` for room where there is none."""
+        query = job.query
+        prefix = await admitted(lambda: self._prefixes.encode(job.model, image), wait=wait)
+        prompt: Prompt = [prefix.soft, Text(query.prompt)]
+        written = await admitted(lambda: generate(job.generator, prompt, job.sampling), wait=wait)
+        texts = [(query.prompt + each.text).strip() for each in written.completions]
+        scores = await admitted(lambda: self._scorer.score(job.scorers, image, texts), wait=wait)
+        captions = [
+            Caption(text, completion, clip, itm)
+            for text, completion, clip, itm in zip(
+                texts, written.completions, scores.clip, scores.itm, strict=True
+            )
+        ]
+        times = prefix.times.then(written.times).then(scores.times)
+        return Captions(_ordered(captions, query), written.usage, times)
+
+
+def _ordered(captions: Sequence[Caption], query: CaptionQuery) -> list[Caption]:
+    """Best first; of equal ones the generator's order stays."""
+    match query.order:
+        case Order.CLIP:
+            return sorted(captions, key=lambda each: -(each.clip_score or 0.0))
+        case Order.ITM:
+            return sorted(captions, key=lambda each: -(each.itm_score or 0.0))
+        case Order.SEARCH if query.generation.sampling.beams > 1:
+            return list(captions)
+    return sorted(captions, key=lambda each: -each.completion.log_probability)

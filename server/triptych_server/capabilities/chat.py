@@ -1,0 +1,124 @@
+"""Conversations about pictures, continued."""
+
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+
+from triptych_server.capabilities.concurrency import run_all
+from triptych_server.capabilities.conversation import (
+    Conversation,
+    Excerpt,
+    Picture,
+    longest_that_fits,
+    pictures_of,
+)
+from triptych_server.capabilities.generation import Generation, Progress, Usage, mismatch
+from triptych_server.capabilities.image_prefixes import ImagePrefix, ImagePrefixes
+from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.tasks import Task
+from triptych_server.capabilities.timing import StageTimes
+from triptych_server.engines.generators.protocol import Finish, Generator, Prompt, Sampling
+from triptych_server.errors import InvalidArgument
+from triptych_server.media.content import Text
+
+
+@dataclass(frozen=True, slots=True)
+class ChatEnd:
+    """How a reply ended. `trimmed_messages` were left out, from the oldest on."""
+
+    model: str
+    finish: Finish
+    log_probability: float
+    trimmed_messages: int
+    usage: Usage
+    times: StageTimes
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A conversation that was found to be in order, and what will continue it."""
+
+    model: Model
+    generator: Generator
+    pictures: Sequence[Picture]
+    excerpt: Excerpt
+    sampling: Sampling
+
+
+class Chat:
+    """Continues conversations with the models of a catalog."""
+
+    def __init__(self, catalog: ModelCatalog, prefixes: ImagePrefixes) -> None:
+        self._catalog = catalog
+        self._prefixes = prefixes
+
+    async def reply(
+        self, model: str, conversation: Conversation, generation: Generation
+    ) -> AsyncGenerator[str | ChatEnd, None]:
+        """The assistant's next message in pieces, then how it ended.
+
+        The pieces add up to the text without white space at its ends. Raises errors about
+        `messages[i]`, their pictures and `generation`, all but a picture's before any work. Closing
+        the iterator ends the generation.
+        """
+        job = await self._prepare(model, conversation, generation)
+        prefixes = await run_all(self._encode(job.model, picture) for picture in job.pictures)
+        prompt: Prompt = [*(prefix.soft for prefix in prefixes), Text(job.excerpt.text)]
+        progress, ends = Progress(), _Ends()
+        try:
+            async with aclosing(job.generator.generate(prompt, job.sampling)) as deltas:
+                async for delta in deltas:
+                    progress.add(delta)
+                    if piece := ends.strip(delta.text):
+                        yield piece
+        except InvalidArgument as error:
+            raise mismatch(job.generator, error) from error
+        [completion] = progress.completions
+        times = StageTimes.longest(prefix.times for prefix in prefixes)
+        yield ChatEnd(
+            model=job.model.name,
+            finish=completion.finish,
+            log_probability=completion.log_probability,
+            trimmed_messages=job.excerpt.trimmed_messages,
+            usage=progress.usage,
+            times=times.then(progress.times),
+        )
+
+    async def _prepare(self, name: str, conversation: Conversation, generation: Generation) -> _Job:
+        """Everything that can be refused before any work."""
+        model = self._catalog.get(name, Task.VISION_LANGUAGE)
+        spec = model.generator
+        assert spec is not None, "a model that chats has a generator"
+        generation.check_supported(spec)
+        pictures = pictures_of(conversation, spec)
+        generator = self._catalog.generator(model)
+        excerpt = await longest_that_fits(
+            conversation, generator, spec, generation.reserve(spec.context_length)
+        )
+        last = f"messages[{len(conversation) - 1}]"
+        sampling = generation.within(spec, excerpt.tokens, last)
+        return _Job(model, generator, pictures, excerpt, sampling)
+
+    async def _encode(self, model: Model, picture: Picture) -> ImagePrefix:
+        try:
+            return await self._prefixes.encode(model, picture.image)
+        except InvalidArgument as error:
+            raise error.within(f"{picture.field}.image") from None
+
+
+class _Ends:
+    """Takes the white space off both ends of a text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self._begun = False
+        self._held = ""  # white space that is at an end, unless more comes
+
+    def strip(self, piece: str) -> str:
+        """What is certain after one more piece."""
+        text = self._held + piece
+        if not self._begun:
+            text = text.lstrip()
+        certain = text.rstrip()
+        self._held = text[len(certain) :]
+        self._begun = self._begun or bool(certain)
+        return certain

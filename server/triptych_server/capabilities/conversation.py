@@ -1,0 +1,91 @@
+"""A conversation as a prompt, shortened to a model's context."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from triptych_server.capabilities.generation import prompt_too_long
+from triptych_server.capabilities.prompting import Turn, conversation_prompt
+from triptych_server.engines.generators.protocol import Generator
+from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.errors import InvalidArgument
+from triptych_server.media.content import Content, Image, Text
+
+# What the user and the assistant said in turn; the first and the last message are the user's.
+Conversation = Sequence[Sequence[Content]]
+
+# No token of a text is longer: what has more characters is too long without being tokenised.
+_CHARACTERS_PER_TOKEN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture of a conversation, and the path of its content."""
+
+    image: Image
+    field: str
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The end of a conversation as a prompt; `tokens` counts its pictures too."""
+
+    text: str
+    tokens: int
+    trimmed_messages: int
+
+
+def pictures_of(conversation: Conversation, spec: GeneratorSpec) -> list[Picture]:
+    """The pictures in their order; raises `InvalidArgument` if they are more than a model takes."""
+    pictures = [
+        Picture(content, f"messages[{i}].contents[{j}]")
+        for i, contents in enumerate(conversation)
+        for j, content in enumerate(contents)
+        if not isinstance(content, Text)
+    ]
+    if len(pictures) > spec.max_prefixes:
+        raise InvalidArgument(
+            pictures[spec.max_prefixes].field,
+            f"the model {spec.model!r} takes {spec.max_prefixes} pictures a conversation, "
+            f"this one has {len(pictures)}",
+            reason="TOO_MANY_IMAGES",
+        )
+    return pictures
+
+
+async def longest_that_fits(
+    conversation: Conversation, generator: Generator, spec: GeneratorSpec, reserve: int
+) -> Excerpt:
+    """As many of the last turns as leave `reserve` tokens of the context, and all pictures.
+
+    The last message is never left out, though it may leave less; `InvalidArgument` is raised if it
+    has more characters than a context can hold.
+    """
+    texts = [_text(contents) for contents in conversation]
+    turns = [Turn(texts[i], texts[i + 1]) for i in range(0, len(texts) - 1, 2)]
+    pictures = len(pictures_of(conversation, spec)) * spec.prefix_tokens
+    most_characters = spec.context_length * _CHARACTERS_PER_TOKEN
+
+    async def without(oldest: int) -> Excerpt | None:
+        text = conversation_prompt(spec.templates, turns[oldest:], texts[-1])
+        if len(text) > most_characters:
+            return None
+        return Excerpt(text, await generator.count([Text(text)]) + pictures, 2 * oldest)
+
+    best = None
+    too_few, enough = -1, len(turns)
+    while enough - too_few > 1:
+        oldest = 0 if too_few < 0 else (too_few + enough) // 2  # most conversations fit whole
+        tried = await without(oldest)
+        if tried is not None and tried.tokens + reserve <= spec.context_length:
+            best, enough = tried, oldest
+        else:
+            too_few = oldest
+    best = best or await without(enough)
+    if best is None:
+        last = f"messages[{len(conversation) - 1}]"
+        raise prompt_too_long(spec, last, f"more than {most_characters:,} characters")
+    return best
+
+
+def _text(contents: Sequence[Content]) -> str:
+    return " ".join(content.text.strip() for content in contents if isinstance(content, Text))
