@@ -1,6 +1,6 @@
-"""Figures of a gateway's models on scenes of the miniature world that no training saw."""
+"""Embeddings: retrieval, and telling true captions from false ones."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych import Client
+from triptych_export.evaluation.progress import Progress, silent
 from triptych_export.miniworld.evalset import (
     RetrievalSet,
     attribute_accuracy,
@@ -43,24 +44,25 @@ def evaluate_clip(
     model: str = "",
     scenes: int = 1000,
     pairs: int = 1000,
-    progress: Callable[[str], None] = lambda stage: None,
+    progress: Progress = silent,
 ) -> ClipFigures:
     """Embed evaluation sets of so many scenes, and so many pairs an attribute, and compare."""
     embed = _Embed(client, model)
-    progress("retrieval")
+    advance = progress("clip", 1 + len(CHANGES))
     retrieval = retrieval_set(scenes)
     pictures = embed(list(retrieval.pictures))
     english = _recall(embed, retrieval, pictures, "en")
     chinese = _recall(embed, retrieval, pictures, "zh")
+    advance()
     accuracy: dict[Language, dict[str, float]] = {"en": {}, "zh": {}}
     for key in CHANGES:
-        progress(key)
         drawn = attribute_pairs(key, pairs)
         shown = embed(list(drawn.pictures))
         for language, by_key in accuracy.items():
             true = embed(drawn.captions(language))
             false = embed(drawn.changed_captions(language))
             by_key[key] = attribute_accuracy(shown, true, false)
+        advance()
     return ClipFigures(*english, *chinese, accuracy["en"], accuracy["zh"])
 
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from triptych import Client
 from triptych.errors import NotFoundError
 from triptych_export.evaluation.cli import app
-from triptych_export.evaluation.miniworld import evaluate_clip
+from triptych_export.evaluation.miniworld.clip import evaluate_clip
 from triptych_export.miniworld.world import CHANGES
 from triptych_server.launch import GatewayProcess
 

@@ -1,0 +1,1 @@
+"""Figures of a gateway's models on scenes of the miniature world that no training saw."""
