@@ -35,6 +35,7 @@ from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
 from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections.local import LocalCollectionStore
@@ -120,7 +121,8 @@ class Gateway:
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         encoding = Encoding(engine, catalog)
         matcher = Matcher(encoding, executor)
-        retrieval = Retrieval(store, catalog, embedder, executor)
+        reranker = Reranker(store, catalog, matcher)
+        retrieval = Retrieval(store, catalog, embedder, reranker, executor)
         prefixes = ImagePrefixes(encoding, executor)
         captioner = Captioner(catalog, prefixes, CaptionScorer(catalog, embedder, matcher))
 

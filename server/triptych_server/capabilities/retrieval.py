@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy.typing as npt
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.embedding import Embedded, Embedder
 from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.reranking import RankedHit, Rerank, Reranker
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.collections import (
     Collection,
@@ -52,7 +53,10 @@ class Term:
 
 @dataclass(frozen=True, slots=True)
 class SearchQuery:
-    """What to find in which collection, and which part of the hits."""
+    """What to find in which collection, and which part of the hits.
+
+    With `rerank` there is one term, and it is a text of positive weight.
+    """
 
     collection: str
     terms: Sequence[Term]
@@ -61,13 +65,14 @@ class SearchQuery:
     threshold: float | None
     filter: Filter | None
     include: Include
+    rerank: Rerank | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
     """`more` says whether there are hits behind these."""
 
-    hits: Sequence[Hit]
+    hits: Sequence[RankedHit]
     more: bool
     times: StageTimes
 
@@ -99,11 +104,13 @@ class Retrieval:
         store: CollectionStore,
         catalog: ModelCatalog,
         embedder: Embedder,
+        reranker: Reranker,
         executor: Executor,
     ) -> None:
         self._store = store
         self._catalog = catalog
         self._embedder = embedder
+        self._reranker = reranker
         self._executor = executor
 
     async def create_collection(self, name: str, model_name: str, index: IndexPolicy) -> Collection:
@@ -164,8 +171,36 @@ class Retrieval:
         return [each if isinstance(each, TriptychError) else next(created) for each in prepared]
 
     async def search(self, query: SearchQuery) -> SearchResult:
-        """Embed the query's terms, add them up, and search with the sum."""
+        """Embed the query's terms, add them up, and search with the sum; then rerank if asked."""
+        if query.rerank:
+            return await self._reranked(query, query.rerank)
         collection = await self._store.get(query.collection)
+        vector, times = await self._vector(collection, query)
+        # One hit more than asked tells whether there is another page.
+        hits = await self._nearest(query, vector, query.limit + 1, query.offset, query.include)
+        more = len(hits) > query.limit and query.offset + query.limit < MAX_DEPTH
+        ranked = [RankedHit(hit.item, hit.score) for hit in hits[: query.limit]]
+        return SearchResult(ranked, more, times)
+
+    async def _reranked(self, query: SearchQuery, rerank: Rerank) -> SearchResult:
+        """A page of the nearest items in their second order."""
+        text = query.terms[0].source
+        assert isinstance(text, Text), "what is reranked is searched by text"
+        model = self._reranker.model(rerank)
+        collection = await self._store.get(query.collection)
+        vector, times = await self._vector(collection, query)
+        hits = await self._nearest(query, vector, rerank.candidates, 0, Include())
+        ranked, took = await self._reranker.rerank(query.collection, model, text.text, hits)
+        end = query.offset + query.limit
+        page = ranked[query.offset : end]
+        if query.include.content or query.include.vector:
+            page = await self._with_parts(query.collection, page, query.include)
+        return SearchResult(page, end < len(ranked), times.then(took))
+
+    async def _vector(
+        self, collection: Collection, query: SearchQuery
+    ) -> tuple[Vector, StageTimes]:
+        """The unit vector of the query."""
         parts = await run_all(
             self._term(collection, term, position) for position, term in enumerate(query.terms)
         )
@@ -173,20 +208,29 @@ class Retrieval:
         total = weights / np.abs(weights).max() @ np.stack([part.vector for part in parts])
         if np.linalg.norm(total) < LEAST_NORM:
             raise InvalidArgument("query.terms", "the terms cancel out")
-        # One hit more than asked tells whether there is another page.
-        hits = await self._store.search(
+        times = StageTimes.longest(part.times for part in parts)
+        return _unit(total, collection, "query.terms"), times
+
+    async def _nearest(
+        self, query: SearchQuery, vector: Vector, limit: int, offset: int, include: Include
+    ) -> Sequence[Hit]:
+        return await self._store.search(
             query.collection,
-            _unit(total, collection, "query.terms"),
-            limit=query.limit + 1,
-            offset=query.offset,
+            vector,
+            limit=limit,
+            offset=offset,
             threshold=query.threshold,
             filter=query.filter,
             exclude=[t.source.id for t in query.terms if isinstance(t.source, ItemReference)],
-            include=query.include,
+            include=include,
         )
-        more = len(hits) > query.limit and query.offset + query.limit < MAX_DEPTH
-        times = StageTimes.longest(part.times for part in parts)
-        return SearchResult(hits[: query.limit], more, times)
+
+    async def _with_parts(
+        self, collection: str, hits: Sequence[RankedHit], include: Include
+    ) -> list[RankedHit]:
+        """The hits with the heavy parts of their items; one deleted meanwhile stays without."""
+        items = await self._store.get_items(collection, [hit.item.id for hit in hits], include)
+        return [replace(hit, item=items.get(hit.item.id, hit.item)) for hit in hits]
 
     async def _term(self, collection: Collection, term: Term, position: int) -> Embedded:
         """The unit vector of one term."""

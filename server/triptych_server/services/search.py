@@ -203,16 +203,14 @@ class SearchService(search_pb2_grpc.SearchServiceServicer):
             threshold=(request.score_threshold if request.HasField("score_threshold") else None),
             filter=_filter(request.filter),
             include=Include(request.include_content, request.include_vector),
+            rerank=search_messages.rerank(request.rerank) if request.HasField("rerank") else None,
         )
         result = await self._retrieval.search(query)
         token = ""
         if result.more:
             token = await asyncio.to_thread(page_tokens.encode, request, offset + limit)
         return search_pb2.SearchResponse(
-            hits=[
-                search_pb2.Hit(item=search_messages.item(hit.item), score=hit.score)
-                for hit in result.hits
-            ],
+            hits=[search_messages.hit(hit) for hit in result.hits],
             next_page_token=token,
             timing=media.timing(watch, result.times),
         )

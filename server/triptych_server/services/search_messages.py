@@ -7,11 +7,13 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.v1 import search_pb2
+from triptych_server.capabilities.reranking import RankedHit, Rerank
 from triptych_server.capabilities.retrieval import Draft, ItemReference, Prepared, Term
 from triptych_server.engines.collections import Collection, IndexKind, IndexPolicy, StoredItem
 from triptych_server.errors import NotFound, TriptychError
 from triptych_server.services import media
 
+DEFAULT_CANDIDATES = 20
 _KINDS = {
     search_pb2.Index.KIND_UNSPECIFIED: IndexKind.AUTO,
     search_pb2.Index.KIND_AUTO: IndexKind.AUTO,
@@ -80,6 +82,14 @@ def term(message: search_pb2.Term) -> Term:
             return Term(ItemReference(message.item_id), weight)
         case _:
             return Term(media.content(message.content), weight)
+
+
+def rerank(message: search_pb2.Rerank) -> Rerank:
+    return Rerank(message.model, message.candidates or DEFAULT_CANDIDATES)
+
+
+def hit(value: RankedHit) -> search_pb2.Hit:
+    return search_pb2.Hit(item=item(value.item), score=value.score, itm_score=value.itm_score)
 
 
 def upserted(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from triptych.v1 import search_pb2
 from triptych_server.errors import Violation
 from triptych_server.services import media
 from triptych_server.services.rules import (
@@ -17,11 +18,13 @@ from triptych_server.services.rules import (
     json_object,
     matching,
     one_of,
+    optional,
     present,
     printable,
 )
 
 MAX_METADATA = 64 * 1024
+MAX_CANDIDATES = 256
 
 COLLECTION_NAME = matching(
     r"[a-z0-9][a-z0-9_-]{0,62}",
@@ -53,6 +56,20 @@ def _weight(term: Any, path: str) -> Iterator[Violation]:
         yield from finite(term.weight, f"{path}.weight")
         if term.weight == 0:
             yield Violation(f"{path}.weight", "must not be zero")
+
+
+def _rerank_kind(value: int, path: str) -> Iterator[Violation]:
+    if value != search_pb2.Rerank.KIND_ITM:
+        yield Violation(path, f"must be ITM, is {value}")
+
+
+def _reranked_terms(request: Any, path: str) -> Iterator[Violation]:
+    if not request.HasField("rerank"):
+        return
+    terms = request.query.terms
+    weight = terms[0].weight if terms and terms[0].HasField("weight") else 1.0
+    if len(terms) != 1 or terms[0].content.WhichOneof("kind") != "text" or not weight > 0:
+        yield Violation("query.terms", "must be one text of positive weight, to be reranked")
 
 
 CREATE_COLLECTION = fields(
@@ -89,5 +106,11 @@ SEARCH = all_of(
         score_threshold=finite,
         filter=FILTER,
     ),
+    optional(
+        rerank=fields(
+            kind=_rerank_kind, model=media.MODEL_NAME, candidates=between(0, MAX_CANDIDATES)
+        )
+    ),
+    _reranked_terms,
 )
 BATCH_SEARCH = fields(requests=count(1, 64))

@@ -9,7 +9,7 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -100,6 +100,12 @@ class LocalCollection:
                 field="id",
             )
         return item
+
+    def items_of(self, ids: Sequence[str], include: Include) -> Mapping[str, StoredItem]:
+        """By id; absent those that there are not."""
+        with self._reader() as reader, reader.snapshot():
+            seqs = reader.seqs_of(ids).tolist()
+            return {item.id: item for item in reader.items(seqs, include).values()}
 
     def items(
         self, limit: int, cursor: int | None, filter: Filter | None, include: Include

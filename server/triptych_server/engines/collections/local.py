@@ -13,7 +13,7 @@ import re
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
@@ -114,6 +114,12 @@ class LocalCollectionStore:
     async def get_item(self, name: str, item_id: str, include: Include) -> StoredItem:
         collection = self._get(name)
         return await self._read(lambda: collection.item(item_id, include))
+
+    async def get_items(
+        self, name: str, ids: Sequence[str], include: Include
+    ) -> Mapping[str, StoredItem]:
+        collection = self._get(name)
+        return await self._read(lambda: collection.items_of(ids, include))
 
     async def list_items(
         self, name: str, *, limit: int, cursor: int | None, filter: Filter | None, include: Include

@@ -140,6 +140,12 @@ class CollectionStore(Protocol):
         """Raises `NotFound` (reason ITEM_NOT_FOUND) when there is no such item."""
         ...
 
+    async def get_items(
+        self, name: str, ids: Sequence[str], include: Include
+    ) -> Mapping[str, StoredItem]:
+        """Items by id; those that there are not are absent."""
+        ...
+
     async def list_items(
         self, name: str, *, limit: int, cursor: int | None, filter: Filter | None, include: Include
     ) -> ItemPage:
