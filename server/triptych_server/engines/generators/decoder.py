@@ -20,7 +20,7 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 # Positions in one run of the network, padding included; enough to keep every core busy.
-_RUN_POSITIONS = 1024
+_RUN_POSITIONS = 512
 # Prompts computed together are at most so much longer than the shortest of them.
 _RAGGED = 1.25
 
@@ -36,11 +36,8 @@ class Decoder:
         self.spec = spec
         self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
         self._embedding = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
         self._session = ort.InferenceSession(
-            folder / NETWORK_FILE, options, providers=["CPUExecutionProvider"]
+            folder / NETWORK_FILE, _options(threads), providers=["CPUExecutionProvider"]
         )
 
     def embed(self, ids: Sequence[int] | Ids) -> Floats:
@@ -118,21 +115,18 @@ class DecoderBatch:
         if not prompts:
             return logits
         new = np.array([len(prompt) for prompt in prompts], np.int32)
-        order = np.argsort(new, kind="stable")
         self._fit(held + len(new), max(int(new.max()), self._longest()))
-        first = held
-        for group in _groups(order, new):
+        for group in _groups(new):
             padded = np.zeros((len(group), int(new[group].max()), spec.hidden_size), np.float32)
             for row, index in enumerate(group):
                 padded[row, : new[index]] = prompts[index]
             positions = np.tile(np.arange(padded.shape[1]), (len(group), 1))
-            cache = self._cache.rows(first, first + len(group))
+            # The network works on buffers as long as these prompts, since its scores take rows x
+            # heads x length x room numbers, and in a far longer cache are slow to reach.
+            cache = self._cache.prompts(*positions.shape)
             logits[group] = self._decoder.run(padded, positions, new[group], cache)
-            first += len(group)
-        self._lengths = np.concatenate([self._lengths, new[order]])
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
-        self.keep([*range(held), *(held + places)])
+            self._cache.put([held + index for index in group], cache)
+        self._lengths = np.concatenate([self._lengths, new])
         return logits
 
     def step(self, ids: Ids) -> Floats:
@@ -150,7 +144,7 @@ class DecoderBatch:
         self._fit(len(self), self._longest() + 1)
         positions = self._lengths.astype(np.int64)[:, None]
         lengths = self._lengths + 1
-        logits = self._decoder.run(embeddings, positions, lengths, self._cache.rows(0, len(self)))
+        logits = self._decoder.run(embeddings, positions, lengths, self._cache.rows(len(self)))
         self._lengths = lengths
         return logits
 
@@ -186,18 +180,29 @@ class DecoderBatch:
             raise ValueError(f"a prompt has 1 to {spec.context_length} positions")
 
 
-def _groups(order: npt.NDArray[np.int64], lengths: npt.NDArray[np.int32]) -> list[list[int]]:
-    """Rows in `order` of their ascending length, cut into runs without much padding."""
+def _groups(lengths: npt.NDArray[np.int32]) -> list[list[int]]:
+    """Rows in ascending order of their length, cut into runs without much padding."""
     groups: list[list[int]] = []
-    for index in order.tolist():
+    for index in np.argsort(lengths, kind="stable").tolist():
         if groups:
             shortest, size = lengths[groups[-1][0]], len(groups[-1]) + 1
-            fits = lengths[index] <= _RAGGED * shortest
-            if fits and size * lengths[index] <= _RUN_POSITIONS:
+            similar = lengths[index] <= _RAGGED * shortest
+            if similar and size * lengths[index] <= _RUN_POSITIONS:
                 groups[-1].append(index)
                 continue
         groups.append([index])
     return groups
+
+
+def _options(threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    # It would remember a plan for every shape that it ever saw.
+    options.enable_mem_pattern = False
+    # The encoders have the same cores: a thread that waits must not keep one from them.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _bind(bind: Any, name: str, array: npt.NDArray[Any]) -> None:
