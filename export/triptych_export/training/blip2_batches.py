@@ -23,22 +23,22 @@ from triptych_export.miniworld.world import Language, Scene, sample_scene
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 IGNORED = -100
 PAIRS = 0.65  # how many scenes have two objects, which are harder
-QUESTIONS, CHAT_TURNS = 6, 3  # a picture
-_GROUPS = (0.45, 0.88)  # shares of the texts, shortest first: few are as long as a chat
+QUESTIONS, CHAT_TURNS = 8, 4  # a picture
+_GROUPS = (0.5, 0.9)  # shares of the texts, shortest first: few are as long as a chat
 _PHOTOS = ("a photo of", "a picture of")
 _PHOTOGRAPHED = 0.2  # how many pictures have a caption that begins so
 # How often each type is asked, against the others that the scene allows.
 _WEIGHTS: dict[QuestionType, float] = {
     "colour": 2,
-    "shape": 2,
+    "shape": 1.5,
     "size": 1,
     "texture": 1,
-    "count": 1,
-    "existence": 1.5,
+    "count": 1.5,
+    "existence": 2.5,
     "position": 1,
-    "relation": 2,
-    "background": 0.5,
-    "yes_no": 2,
+    "relation": 3,
+    "background": 0.25,
+    "yes_no": 3,
 }
 
 

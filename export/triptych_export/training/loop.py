@@ -25,7 +25,7 @@ from torch.multiprocessing.spawn import spawn
 
 MUON_RATE, ADAM_RATE, LAST_SHARE, WEIGHT_DECAY = 2e-3, 1e-3, 0.02, 0.05
 WARM_UP_STEPS, FLAT_UNTIL = 200, 0.5  # flat until this share of the time, then a straight line
-SAVE_SECONDS, EVALUATE_SECONDS = 60.0, 240.0
+SAVE_SECONDS, EVALUATE_SECONDS = 60.0, 420.0
 _OF_A_LAYER = re.compile(r"\.layers?\.\d")
 
 
