@@ -85,8 +85,7 @@ def _reserve(shape: tuple[int, ...]) -> Buffer:
     """An array in pages of its own, which the system provides one by one as they are written."""
     if not hasattr(mmap, "MADV_NOHUGEPAGE"):
         return np.empty(shape, np.float32)
-    flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_NORESERVE
-    pages = mmap.mmap(-1, prod(shape) * 4, flags=flags)
+    pages = mmap.mmap(-1, prod(shape) * 4, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     # A huge page would fill the room of many short rows at its first write.
     pages.madvise(mmap.MADV_NOHUGEPAGE)
     return np.frombuffer(pages, np.float32).reshape(shape)

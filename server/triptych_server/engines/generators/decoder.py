@@ -21,8 +21,10 @@ Ids = npt.NDArray[np.int64]
 
 # Positions in one run of the network, padding included; enough to keep every core busy.
 _RUN_POSITIONS = 512
-# Prompts computed together are at most so much longer than the shortest of them.
-_RAGGED = 1.25
+# Prompts share a run while padding is at most this part of it, or takes no longer than reading the
+# weights once more would.
+_PADDED_PART = 0.2
+_PADDED_FREE = 32
 
 
 class Decoder:
@@ -65,8 +67,8 @@ class Decoder:
 
         `lengths` `[B]` are the rows' tokens with those of this run; shorter rows are padded on the
         right, and the logits are those of each row's last token. `cache` is updated in place: keys
-        and values of each layer, `[B, heads, room, head size]`. Rows either are all new, or
-        have one token each.
+        and values of each layer, `[B, heads, room, head size]`. Rows either are all new or have
+        one token each.
         """
         binding = self._session.io_binding()
         logits = np.empty((len(embeddings), self.spec.vocabulary), np.float32)
@@ -121,8 +123,8 @@ class DecoderBatch:
             for row, index in enumerate(group):
                 padded[row, : new[index]] = prompts[index]
             positions = np.tile(np.arange(padded.shape[1]), (len(group), 1))
-            # The network works on buffers as long as these prompts, since its scores take rows x
-            # heads x length x room numbers, and in a far longer cache are slow to reach.
+            # Not in the batch's own buffers: the network's scores take rows x heads x length x
+            # room numbers, and a neighbour may need far more room than these prompts.
             cache = self._cache.prompts(*positions.shape)
             logits[group] = self._decoder.run(padded, positions, new[group], cache)
             self._cache.put([held + index for index in group], cache)
@@ -184,13 +186,13 @@ def _groups(lengths: npt.NDArray[np.int32]) -> list[list[int]]:
     """Rows in ascending order of their length, cut into runs without much padding."""
     groups: list[list[int]] = []
     for index in np.argsort(lengths, kind="stable").tolist():
-        if groups:
-            shortest, size = lengths[groups[-1][0]], len(groups[-1]) + 1
-            similar = lengths[index] <= _RAGGED * shortest
-            if similar and size * lengths[index] <= _RUN_POSITIONS:
-                groups[-1].append(index)
-                continue
-        groups.append([index])
+        rows = [*groups[-1], index] if groups else [index]
+        size = len(rows) * int(lengths[index])
+        padding = size - int(lengths[rows].sum())
+        if groups and size <= _RUN_POSITIONS and padding <= max(_PADDED_PART * size, _PADDED_FREE):
+            groups[-1] = rows
+        else:
+            groups.append([index])
     return groups
 
 
