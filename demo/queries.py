@@ -3,14 +3,14 @@
 import io
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from triptych import Client, Term
+from triptych import Client, Rerank, Term
 from triptych.types import Hit
 from triptych_export.miniworld.captions import parse
 from triptych_export.miniworld.draw import draw
@@ -37,6 +37,7 @@ class DemoQuery:
     terms: Sequence[Term]
     filter: str = ""
     pictures: Sequence[bytes] = ()
+    rerank: Rerank | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class Answer:
                 {
                     "id": hit.item.id,
                     "score": round(hit.score, 4),
+                    "itm_score": hit.itm_score,
                     "caption": hit.item.metadata.get("caption", ""),
                 }
                 for hit in self.hits
@@ -69,7 +71,12 @@ def answer(client: Client, collection: str, query: DemoQuery) -> Answer:
     """Search, and time it."""
     began = time.perf_counter()
     hits = client.search(
-        collection, list(query.terms), filter=query.filter, limit=LIMIT, include_content=True
+        collection,
+        list(query.terms),
+        filter=query.filter,
+        limit=LIMIT,
+        include_content=True,
+        rerank=query.rerank,
     )
     return Answer(query, hits.hits, (time.perf_counter() - began) * 1000)
 
@@ -87,6 +94,11 @@ def drawn_queries() -> list[DemoQuery]:
         mixed("that picture, but orange", heart, ("orange", 0.5), ("purple", -0.5)),
         mixed("that picture, and a star beside it", heart, ("a star", 1.0)),
     ]
+
+
+def reranked_queries() -> list[DemoQuery]:
+    """Queries whose nearest pictures are looked at once more, together with the text."""
+    return [replace(text(PAIR, kind="text, reranked by image-text matching"), rerank=Rerank())]
 
 
 def photograph_queries(path: Path) -> list[DemoQuery]:

@@ -1,9 +1,10 @@
-"""The main job from end to end: pictures are embedded, indexed, and found again.
+"""The main job from end to end: pictures are embedded, found again, described and talked about.
 
 Draws 2,000 pictures of the miniature world, starts a gateway, ingests them with the command line,
-searches by text in English and Chinese, by picture, and by mixes of these, and writes
-build/demo/index.html and build/demo/report.json. `make demo` runs it; with PICTURES=DIR and
-CHECKPOINT=NAME it does the same with a user's photographs and a real checkpoint.
+searches by text in English and Chinese, by picture, and by mixes of these; then describes pictures,
+asks about them and chats about them. Writes build/demo/index.html and build/demo/report.json.
+`make demo` runs it; with PICTURES=DIR and CHECKPOINT=NAME it does what they allow of the same with
+a user's photographs and a real checkpoint.
 """
 
 import json
@@ -11,26 +12,38 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from language import Discussed, Talk, talk_about, talk_about_drawn
+from page import page
 from pictures import draw_pictures
-from queries import DRAWN, Answer, answer, drawn_queries, photograph_queries, scene
+from queries import (
+    DRAWN,
+    Answer,
+    answer,
+    drawn_queries,
+    photograph_queries,
+    reranked_queries,
+    scene,
+)
 from rich.console import Console
 from rich.table import Table
 
-from triptych import Client
-from triptych.contact_sheet import Section, Tile, contact_sheet
+from triptych import Client, Model
 from triptych_server.launch import GatewayProcess
 from triptych_server.settings import SHIPPED_REPOSITORY
 
 BUILD = Path("build/demo")
 PICTURES = 2_000
 PRINTED = 3  # hits of each query; the page has all
-console = Console()
+DESCRIBED = 6  # photographs
+console = Console(markup=False, emoji=False)  # texts hold brackets
 
 
 def main(
@@ -54,25 +67,47 @@ def main(
         GatewayProcess("--repository", repository, "--data", data, log=BUILD / "log") as gateway,
         Client(gateway.target) as client,
     ):
-        [model] = client.models.list()
-        console.print(f"gateway on {gateway.target} with {model.name} ({model.dimension} numbers)")
+        models = [model for model in client.models.list() if model.ready]
+        names = ", ".join(model.name for model in models)
+        console.print(f"gateway on {gateway.target} with {names}")
+        writes, matches = can_write(models), can_match(models)
         ingestion = ingest(gateway.target, folder, name)
-        one = picture_of(client, name, folder)
-        queries = photograph_queries(one) if pictures else drawn_queries()
+        if pictures:
+            photographs = pictures_of(client, name, folder)
+            queries = photograph_queries(photographs[0])
+        else:
+            queries = [*drawn_queries(), *(reranked_queries() if matches else [])]
         answers = [answer(client, name, query) for query in queries]
+        talk = Talk()
+        if writes and pictures:
+            files = {path.name: path.read_bytes() for path in photographs}
+            talk = talk_about(client, files, itm=matches)
+        elif writes:
+            talk = talk_about_drawn(client, itm=matches)
     for each in answers:
         show(each)
-    write_page(answers, f"{ingestion['pictures']:,} pictures, {model.name}")
+    show_talk(talk)
+    title = f"Triptych: {ingestion['pictures']:,} pictures, {names}"
+    (BUILD / "index.html").write_text(page(title, answers, talk), "utf-8")
     report = {
-        "model": asdict(model),
+        "models": [asdict(model) for model in models],
         "ingestion": ingestion,
         "queries": [each.summary() for each in answers],
+        "language": talk.summary(),
         "seconds": round(time.monotonic() - began, 2),
     }
     (BUILD / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
-    console.print(
-        f"\n{BUILD / 'index.html'} shows the hits, {BUILD / 'report.json'} has the figures"
-    )
+    console.print(f"\n{BUILD / 'index.html'} shows it all, {BUILD / 'report.json'} has the figures")
+
+
+def can_write(models: list[Model]) -> bool:
+    """Whether there is a model that describes pictures."""
+    return any(model.generator is not None for model in models)
+
+
+def can_match(models: list[Model]) -> bool:
+    """Whether there is a model that tells if a text matches a picture."""
+    return any(encoder.role == "itm" for model in models for encoder in model.encoders)
 
 
 def export(checkpoint: str) -> Path:
@@ -117,15 +152,15 @@ def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
     return report
 
 
-def picture_of(client: Client, collection: str, folder: Path) -> Path:
-    """A picture that was ingested; ends the demo if there is none."""
+def pictures_of(client: Client, collection: str, folder: Path) -> list[Path]:
+    """Some pictures that were ingested; ends the demo if there are none."""
     # Pictures that were removed since an earlier demo are still in the collection.
     paths = (folder / item.id for item in client.items.list(collection))
-    path = next((path for path in paths if path.exists()), None)
-    if path is None:
+    found = list(islice((path for path in paths if path.exists()), DESCRIBED))
+    if not found:
         print(f"no picture of {folder} could be read", file=sys.stderr)
         raise typer.Exit(1)
-    return path
+    return found
 
 
 def run_triptych(*arguments: str) -> str:
@@ -142,34 +177,34 @@ def show(found: Answer) -> None:
     """Print the hits of one query."""
     table = Table("score", "picture", "", title=found.query.title, title_justify="left")
     for hit in found.hits[:PRINTED]:
-        table.add_row(f"{hit.score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
+        score = hit.score if hit.itm_score is None else hit.itm_score
+        table.add_row(f"{score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
     console.print(table)
 
 
-def write_page(answers: list[Answer], title: str) -> None:
-    """Write the queries with their hit pictures as one HTML page."""
-    sections = [
-        Section(
-            title=found.query.title,
-            note=f"{found.query.kind}, {found.milliseconds:.1f} ms",
-            pictures=tuple(found.query.pictures),
-            tiles=tuple(
-                Tile(
-                    label=hit.item.id,
-                    picture=hit.item.content if isinstance(hit.item.content, bytes) else None,
-                    score=hit.score,
-                    captions=tuple(
-                        str(hit.item.metadata[key])
-                        for key in ("caption", "caption_zh")
-                        if key in hit.item.metadata
-                    ),
-                )
-                for hit in found.hits
-            ),
-        )
-        for found in answers
-    ]
-    (BUILD / "index.html").write_text(contact_sheet(f"Triptych: {title}", sections), "utf-8")
+def show_talk(talk: Talk) -> None:
+    """Print captions, answers and chats."""
+    if talk.described:
+        table = Table("picture", "caption", "cosine", title="Captions", title_justify="left")
+        for each in talk.described:
+            for caption in each.captions:
+                table.add_row(each.label, caption.text, f"{caption.clip_score:.3f}")
+            table.add_section()
+        console.print(table)
+    show_turns("Questions", talk.answered)
+    show_turns("Chats", talk.discussed)
+
+
+def show_turns(title: str, discussed: Sequence[Discussed]) -> None:
+    """Print questions and answers, picture by picture."""
+    if not discussed:
+        return
+    table = Table("picture", "question", "answer", title=title, title_justify="left")
+    for each in discussed:
+        for turn in each.turns:
+            table.add_row(each.label, turn.question, turn.answer)
+        table.add_section()
+    console.print(table)
 
 
 if __name__ == "__main__":

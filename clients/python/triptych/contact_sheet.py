@@ -1,4 +1,4 @@
-"""A page of queries and the pictures they found: one HTML file that needs nothing else."""
+"""A page of pictures, those that queries found or that were talked about: one HTML file alone."""
 
 import base64
 import io
@@ -14,6 +14,14 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF")  # as the gateway takes them; br
 
 
 @dataclass(frozen=True, slots=True)
+class Turn:
+    """A question about a picture and its answer."""
+
+    question: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
 class Tile:
     """One picture: a file's bytes (None when there is none), its score, and lines of text."""
 
@@ -21,6 +29,7 @@ class Tile:
     picture: bytes | None = None
     score: float | None = None
     captions: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +79,15 @@ def _section(section: Section) -> Iterator[str]:
 def _tile(tile: Tile) -> str:
     score = "" if tile.score is None else f'<data value="{tile.score:.6f}">{tile.score:.3f}</data>'
     captions = "".join(f'<p dir="auto">{escape(caption)}</p>' for caption in tile.captions)
-    picture = _image(tile.picture, tile.label)
+    turns = "".join(
+        f'<dt dir="auto">{escape(turn.question)}</dt><dd dir="auto">{escape(turn.answer)}</dd>'
+        for turn in tile.turns
+    )
+    talk = f"<dl>{turns}</dl>" if turns else ""
+    picture = _image(tile.picture, tile.label or "picture")
     label = escape(tile.label)
     return (
-        f"<figure>{picture}<figcaption><div><strong>{label}</strong>{score}</div>{captions}"
+        f"<figure>{picture}<figcaption><div><strong>{label}</strong>{score}</div>{captions}{talk}"
         "</figcaption></figure>\n"
     )
 
@@ -134,5 +148,7 @@ figcaption { padding: .55rem .7rem .65rem; font-size: .8rem; }
 figcaption div { display: flex; justify-content: space-between; gap: .5rem; }
 strong { font-weight: 550; overflow-wrap: anywhere; }
 data { color: var(--accent); font-variant-numeric: tabular-nums; }
-figcaption p { color: var(--quiet); overflow-wrap: anywhere; }
+figcaption p, dt { color: var(--quiet); overflow-wrap: anywhere; }
+dd { margin: .1rem 0 .45rem; font-size: .9rem; font-weight: 550; overflow-wrap: anywhere; }
+dd::before { content: "\203a\00a0"; color: var(--accent); }
 """

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from triptych.contact_sheet import THUMBNAIL, Section, Tile, contact_sheet
+from triptych.contact_sheet import THUMBNAIL, Section, Tile, Turn, contact_sheet
 
 
 class Page(HTMLParser):
@@ -90,6 +90,18 @@ def test_query_pictures_scores_and_captions_are_shown() -> None:
     assert "No hits." in page.words
 
 
+def test_questions_stand_with_their_answers() -> None:
+    turns = (Turn("what is it?", "a star"), Turn("what colour is it?", "red"))
+    page = one(Tile("", picture(8, 8), turns=turns))
+    assert [tag for tag in page.tags if tag in ("dt", "dd")] == ["dt", "dd", "dt", "dd"]
+    assert [word for word in page.words if word.strip()][-4:] == [
+        "what is it?",
+        "a star",
+        "what colour is it?",
+        "red",
+    ]
+
+
 hostile = st.text() | st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'--><svg onload=x>", "&lt;"]
 )
@@ -97,8 +109,9 @@ hostile = st.text() | st.sampled_from(
 
 @given(hostile, hostile, hostile)
 def test_no_text_becomes_markup(label: str, title: str, caption: str) -> None:
-    plain = contact_sheet("t", [Section("q", (Tile("l", picture(4, 4), 0.1, ("c",)),), note="n")])
-    tile = Tile(label, picture(4, 4), 0.1, (caption,))
+    quiet = Tile("l", picture(4, 4), 0.1, ("c",), (Turn("q", "a"),))
+    plain = contact_sheet("t", [Section("q", (quiet,), note="n")])
+    tile = Tile(label, picture(4, 4), 0.1, (caption,), (Turn(label, caption),))
     html = contact_sheet(title, [Section(title, (tile,), note=caption or "n")])
     assert Page(html).tags == Page(plain).tags
     assert Page(html).attributes == Page(plain).attributes

@@ -20,6 +20,10 @@ def serve(
         Path | None,
         typer.Option(metavar="DIR", help="Model repository. [the shipped one]"),
     ] = None,
+    generators: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Language models. [generators, beside the repository]"),
+    ] = None,
     encoders: Annotated[
         str | None,
         typer.Option(metavar="onnx|triton://HOST:PORT", help="Who computes. [onnx]"),
@@ -53,6 +57,7 @@ def serve(
             port=port,
             data=data,
             repository=repository,
+            generators=generators,
             encoders=encoders,
             assets=assets,
             threads=threads,
