@@ -61,7 +61,7 @@ class Sampling:
             "top_k": self.top_k >= 0,
             "top_p": 0 < self.top_p <= 1,
             "repetition_penalty": 0 < self.repetition_penalty < inf,
-            "n": self.n >= 1 and (self.beams == 1 or self.n <= self.beams),
+            "n": self.n >= 1 and (self.beams <= 1 or self.n <= self.beams),
             "stop": all(self.stop),
             "seed": self.seed is None or self.seed >= 0,
             "beams": self.beams == 1 or (self.beams > 1 and not self.temperature),

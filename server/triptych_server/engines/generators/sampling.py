@@ -14,8 +14,9 @@ import numpy.typing as npt
 from triptych_server.engines.generators.protocol import Sampling
 from triptych_server.errors import Internal
 
-Logits = TypeVar("Logits", npt.NDArray[np.float32], npt.NDArray[np.float64])
 Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Logits = TypeVar("Logits", Floats, Doubles)
 Ids = npt.NDArray[np.int64]
 
 
@@ -47,10 +48,11 @@ def forbid(logits: Logits, tokens: Ids) -> Logits:
     return masked
 
 
-def scale(logits: Logits, temperature: float) -> npt.NDArray[np.float64]:
+def scale(logits: Logits, temperature: float) -> Doubles:
     """Logits divided by `temperature`, above 0; less the largest one, so that none overflows."""
-    below = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
-    return np.divide(below, temperature)
+    below: Doubles = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
+    with np.errstate(over="ignore"):  # to what is impossible
+        return below / temperature
 
 
 def keep_top_k(logits: Logits, k: int) -> Logits:
@@ -72,10 +74,11 @@ def keep_top_p(logits: Logits, p: float) -> Logits:
     return np.where(logits < least, -np.inf, logits)
 
 
-def probabilities(logits: Logits) -> npt.NDArray[np.float64]:
+def probabilities(logits: Logits) -> Doubles:
     """Softmax, in double precision."""
-    exponentials = np.exp((logits - logits.max(-1, keepdims=True)).astype(np.float64))
-    return np.divide(exponentials, exponentials.sum(-1, keepdims=True))
+    likelihoods = np.exp((logits - logits.max(-1, keepdims=True)).astype(np.float64))
+    normalized: Doubles = likelihoods / likelihoods.sum(-1, keepdims=True)
+    return normalized
 
 
 def draw(logits: Logits, point: float) -> int:
@@ -128,13 +131,16 @@ class Chooser:
 
     def choose(self, logits: Floats, likeliest: int, generated: Sequence[int]) -> int:
         """The token after `generated`, given `logits` `[V]` and the likeliest token by them."""
-        sampling = self._sampling
         constrained = self._constraints.apply(logits, generated)
-        if sampling.temperature == 0:
-            return likeliest if constrained is logits else int(constrained.argmax())
-        scaled = scale(constrained, sampling.temperature)
-        if sampling.top_k:
-            scaled = keep_top_k(scaled, sampling.top_k)
-        if sampling.top_p < 1:
-            scaled = keep_top_p(scaled, sampling.top_p)
-        return draw(scaled, self._random.random())
+        if self._sampling.temperature:
+            return draw(self.filter(constrained), self._random.random())
+        return likeliest if constrained is logits else int(constrained.argmax())
+
+    def filter(self, logits: Logits) -> Doubles:
+        """Logits `[V]` divided by the temperature, of the tokens that may be drawn."""
+        filtered = scale(logits, self._sampling.temperature)
+        if self._sampling.top_k:
+            filtered = keep_top_k(filtered, self._sampling.top_k)
+        if self._sampling.top_p < 1:
+            filtered = keep_top_p(filtered, self._sampling.top_p)
+        return filtered
