@@ -178,11 +178,6 @@ class ModelCatalog:
         }
         self._models, self._parts, self._unread = models, parts, unread
 
-    @property
-    def unread(self) -> Mapping[str, str]:
-        """Encoders whose config cannot be read, and why."""
-        return self._unread.encoders
-
     def list(self) -> list[Model]:
         """All models by name."""
         return list(self._models.values())

@@ -1,17 +1,20 @@
 """Encoders of a repository, grouped to the models that requests may name."""
 
+import json
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from tiny_blip2 import HIDDEN, PREFIX, SPACE, write_matcher, write_prefix, write_vision
 
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import Role
 from triptych_server.engines.encoders.onnx import OnnxEngine
-from triptych_server.errors import NotFound, Unavailable
+from triptych_server.engines.generators.onnx import OnnxGenerator
+from triptych_server.errors import FailedPrecondition, NotFound, Unavailable
 from triptych_server.settings import SHIPPED_REPOSITORY
 
 NAME = "miniworld-clip"
@@ -24,13 +27,53 @@ def repository(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def catalog(repository: Path, default: str = "") -> AsyncIterator[ModelCatalog]:
+async def catalog(
+    repository: Path,
+    *,
+    defaults: Mapping[Task, str] | None = None,
+    generators: Sequence[OnnxGenerator] = (),
+) -> AsyncIterator[ModelCatalog]:
     engine = OnnxEngine(repository, threads=1, queue_rows=8)
     await engine.load()
-    found = ModelCatalog(engine, repository, defaults={Task.EMBED: default})
+    found = ModelCatalog(engine, repository, generators=generators, defaults=defaults)
     await found.refresh()
     yield found
     await engine.close()
+
+
+async def generator(folder: Path, **changes: object) -> OnnxGenerator:
+    """One that says what it is, and whose network cannot be loaded."""
+    write_generator(folder, changes)
+    found = OnnxGenerator(folder, threads=1, queue=1, cache_bytes=2**20)
+    await found.load()
+    return found
+
+
+def write_generator(folder: Path, changes: Mapping[str, object]) -> None:
+    asset = {"file": "none", "sha256": "0" * 64}
+    fields = {
+        "model": "reader",
+        "family": "opt",
+        "source": "tests",
+        "precision": "fp32",
+        "space": SPACE,
+        "prefix_tokens": PREFIX,
+        "max_prefixes": 1,
+        "context_length": 64,
+        "vocabulary": 100,
+        "hidden_size": HIDDEN,
+        "layers": 1,
+        "key_value_heads": 1,
+        "head_size": 8,
+        "begin_id": 0,
+        "end_ids": [0],
+        "beams": True,
+        "scoring": True,
+        "tokenizer": asset,
+        "embedding": asset,
+    }
+    folder.mkdir(parents=True)
+    (folder / "generator.json").write_text(json.dumps(fields | dict(changes)))
 
 
 def edit(path: Path, change: Callable[[str], str]) -> None:
@@ -54,7 +97,7 @@ async def test_model_that_did_not_change_is_kept(repository: Path) -> None:
 
 
 async def test_default_can_be_chosen(repository: Path) -> None:
-    async with catalog(repository, default="other") as found:
+    async with catalog(repository, defaults={Task.EMBED: "other"}) as found:
         assert found.get(NAME).name == NAME
         with pytest.raises(NotFound, match="other"):
             found.get("")
@@ -122,3 +165,121 @@ async def test_two_encoders_of_one_role_are_no_model(repository: Path) -> None:
     async with catalog(repository) as found:
         with pytest.raises(Unavailable, match="more than one encoder"):
             found.get(NAME).encoder(Role.IMAGE)
+
+
+async def test_each_task_has_the_first_model_that_can_do_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    write_matcher(repository, "a-matcher")
+    write_matcher(repository, "z-matcher")
+    write_prefix(repository / "reader-prefix", "reader")
+    write_vision(repository / "reader-vision", "reader")
+    decoder = await generator(tmp_path / "reader")
+    async with catalog(repository, generators=[decoder]) as found:
+        assert found.get("").name == NAME
+        assert found.get("", Task.MATCH).name == "a-matcher"
+        reader = found.get("", Task.VISION_LANGUAGE)
+        assert reader.name == "reader"
+        assert reader.generator == await decoder.spec()
+        assert found.generator(reader) is decoder
+        assert found.get("", None).name == NAME
+        defaults = [model.name for model in found.list() if found.is_default(model)]
+        assert defaults == ["a-matcher", NAME, "reader"]
+
+
+async def test_defaults_are_chosen_task_by_task(repository: Path) -> None:
+    write_matcher(repository, "a-matcher")
+    write_matcher(repository, "z-matcher")
+    async with catalog(repository, defaults={Task.MATCH: "z-matcher"}) as found:
+        assert found.get("", Task.MATCH).name == "z-matcher"
+        assert not found.is_default(found.get("a-matcher", Task.MATCH))
+    async with catalog(repository, defaults={Task.MATCH: NAME}) as found:
+        with pytest.raises(FailedPrecondition):
+            found.get("", Task.MATCH)
+
+
+async def test_a_model_that_lacks_the_parts_says_what_it_can(repository: Path) -> None:
+    write_matcher(repository, "matcher")
+    async with catalog(repository) as found:
+        for name, task in (("matcher", Task.EMBED), (NAME, Task.MATCH)):
+            with pytest.raises(FailedPrecondition) as caught:
+                found.get(name, task)
+            assert (caught.value.reason, caught.value.field) == ("TASK_NOT_SUPPORTED", "model")
+        with pytest.raises(FailedPrecondition, match="image-text matching"):
+            found.get("matcher", None).encoder(Role.TEXT)
+        with pytest.raises(FailedPrecondition, match="no encoder of the role itm"):
+            found.get(NAME).encoder(Role.ITM)
+        with pytest.raises(NotFound, match="for image-text matching are: matcher"):
+            found.get("none", Task.MATCH)
+        with pytest.raises(NotFound, match="captions, answers and chat are: none"):
+            found.get("", Task.VISION_LANGUAGE)
+
+
+async def test_encoders_of_a_generator_that_is_missing_do_not_generate(repository: Path) -> None:
+    write_prefix(repository / "reader-prefix", "reader")
+    write_vision(repository / "reader-vision", "reader")
+    async with catalog(repository) as found:
+        with pytest.raises(FailedPrecondition, match="it serves nothing"):
+            found.get("reader", Task.VISION_LANGUAGE)
+
+
+async def test_a_generator_that_cannot_be_read_is_the_servers_fault(
+    repository: Path, tmp_path: Path
+) -> None:
+    write_prefix(repository / "reader-prefix", "reader")
+    write_vision(repository / "reader-vision", "reader")
+    decoder = await generator(tmp_path / "reader", layers="many")
+    async with catalog(repository, generators=[decoder]) as found:
+        with pytest.raises(Unavailable, match="layers"):
+            found.get("reader", Task.VISION_LANGUAGE)
+        await found.check(Task.EMBED)
+        with pytest.raises(NotFound):
+            await found.check(Task.VISION_LANGUAGE)
+
+
+async def test_a_generator_that_does_not_fit_is_not_used(repository: Path, tmp_path: Path) -> None:
+    write_prefix(repository / "reader-prefix", "reader")
+    write_vision(repository / "reader-vision", "reader")
+    decoder = await generator(tmp_path / "reader", space="blip_2:another")
+    async with catalog(repository, generators=[decoder]) as found:
+        model = found.get("reader", Task.VISION_LANGUAGE)
+        with pytest.raises(Unavailable, match="blip_2:another"):
+            found.generator(model)
+        with pytest.raises(Unavailable, match="blip_2:another"):
+            await found.check(Task.VISION_LANGUAGE)
+        assert model.encoder(Role.VISION)
+
+
+async def test_a_generator_without_encoders_is_a_model(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    decoder = await generator(tmp_path / "writer", model="writer", space="", family="llama")
+    async with catalog(tmp_path / "models", generators=[decoder]) as found:
+        model = found.get("writer", None)
+        assert (model.family, model.source, model.dimension) == ("llama", "tests", 0)
+        with pytest.raises(FailedPrecondition):
+            found.get("writer", Task.VISION_LANGUAGE)
+
+
+async def test_check_asks_every_part_that_the_task_needs(repository: Path, tmp_path: Path) -> None:
+    write_prefix(repository / "reader-prefix", "reader")
+    write_matcher(repository, "reader")
+    decoder = await generator(tmp_path / "reader")  # its network is missing
+    (repository / "reader-itm" / "1" / "model.onnx").write_bytes(b"no network")
+    async with catalog(repository, generators=[decoder]) as found:
+        await found.check(Task.EMBED)
+        with pytest.raises(Unavailable, match="reader-itm"):
+            await found.check(Task.MATCH)
+        with pytest.raises(Unavailable, match="none"):
+            await found.check(Task.VISION_LANGUAGE)
+
+
+async def test_the_matchers_tokenizer_must_be_the_one_of_the_config(repository: Path) -> None:
+    write_matcher(repository, "matcher")
+    (repository / "matcher-itm" / "tokenizer.json").write_text("{}")
+    async with catalog(repository) as found:
+        model = found.get("matcher", Task.MATCH)
+        with pytest.raises(Unavailable, match=r"tokenizer\.json"):
+            model.encoder(Role.ITM)
+        with pytest.raises(Unavailable, match=r"tokenizer\.json"):
+            await found.check(Task.MATCH)
+        assert model.encoder(Role.VISION)

@@ -112,6 +112,7 @@ async def test_a_deleted_collection_is_gone_and_its_name_free(
         lambda store: store.delete("a"),
         lambda store: store.upsert("a", [item("x")]),
         lambda store: store.get_item("a", "x", NOTHING),
+        lambda store: store.get_items("a", ["x"], NOTHING),
         lambda store: store.list_items("a", limit=1, cursor=None, filter=None, include=NOTHING),
         lambda store: store.delete_items("a", ["x"]),
         lambda store: store.search("a", axis(0), limit=1),
@@ -163,6 +164,17 @@ async def test_heavy_parts_are_read_only_when_asked_for(store: CollectionStore, 
     assert (bare.has_content, bare.content) == (False, None)
     (hit,) = await store.search(name, axis(0), limit=1, include=EVERYTHING)
     assert hit.item.content == content
+
+
+async def test_items_are_read_by_id_and_missing_ones_left_out(
+    store: CollectionStore, name: str
+) -> None:
+    content = StoredContent("text", b"ein Bild")
+    await store.upsert(name, [Item("x", axis(0), {}, content=content), item("y"), item("z")])
+    found = await store.get_items(name, ["z", "nothing", "x"], EVERYTHING)
+    assert {key: each.id for key, each in found.items()} == {"x": "x", "z": "z"}
+    assert (found["x"].content, found["z"].content) == (content, None)
+    assert await store.get_items(name, [], EVERYTHING) == {}
 
 
 async def test_a_missing_item_is_not_found(store: CollectionStore, name: str) -> None:
