@@ -1,36 +1,16 @@
-"""Read a checkpoint from a directory or from the Hugging Face hub."""
+"""A checkpoint with all that an export needs of it."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from huggingface_hub import hf_hub_download
-from safetensors import SafetensorError
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoModel,
-    AutoTokenizer,
-    PreTrainedTokenizerFast,
-)
+from transformers import AutoModel
 
 from triptych_export.errors import CheckpointError
 from triptych_export.families import FAMILIES, Family
 from triptych_export.preprocessing import ImageSteps, TextSteps, image_steps, text_steps
+from triptych_export.source import Source
 from triptych_server.engines.encoders.spec import Scoring
-
-# What transformers raises for files that are absent or damaged.
-_UNREADABLE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    AttributeError,
-    ImportError,
-    RuntimeError,
-    SafetensorError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +18,7 @@ class Checkpoint:
     """A network in fp32 with its own preprocessing, ready to be exported.
 
     `source` names it and its revision (never a path of this machine). `tokenizer` and `text` are
-    None for networks that take pictures alone.
+    None for networks whose encoders take pictures alone.
     """
 
     name: str
@@ -64,103 +44,31 @@ def load_checkpoint(checkpoint: str | Path, revision: str | None = None) -> Chec
 
     Raises `CheckpointError`, which says what is missing or of an unknown kind.
     """
-    directory = Path(checkpoint)
-    if directory.is_dir():
-        where, name, source = str(directory), directory.resolve().name, directory.resolve().name
-        revision = None
-    elif directory.is_absolute() or len(directory.parts) > 2:
-        raise CheckpointError(f"{checkpoint}: no such directory")
-    else:
-        where, name = str(checkpoint), directory.name
-        revision = _commit(where, revision)
-        source = f"{where}@{revision}"
-    config = _read(where, "config.json", AutoConfig, revision=revision)
+    source = Source.find(checkpoint, revision)
+    config = source.config()
     family = FAMILIES.get(config.model_type)
     if family is None:
         known = ", ".join(FAMILIES)
         raise CheckpointError(
-            f"{checkpoint}: architecture {config.model_type!r} cannot be exported; known: {known}"
+            f"{checkpoint}: architecture {config.model_type!r} cannot be exported as CLIP is; "
+            f"known: {known}"
         )
-    model = _model(where, revision)
-    processor = _read(
-        where, "preprocessor_config.json", AutoImageProcessor, revision=revision, backend="pil"
-    )
-    image = image_steps(processor, where)
-    _check_image_size(model, family, image, where)
+    model = source.model(AutoModel)
+    processor = source.processor()
+    image = image_steps(processor, source.where)
     tokenizer = text = None
     if family.text is not None:
-        tokenizer = _tokenizer(where, revision)
-        positions = model.config.text_config.max_position_embeddings
-        text = text_steps(tokenizer, positions, family.text, where)
-        _check_vocabulary(model, tokenizer, where)
-    return Checkpoint(name, source, family, model, processor, tokenizer, image, text)
+        check_image_size(config, image, source.where)
+        tokenizer = source.tokenizer()
+        positions = config.text_config.max_position_embeddings
+        text = text_steps(tokenizer, positions, family.text, source.where)
+        check_vocabulary(text, config.text_config.vocab_size, source.where)
+    return Checkpoint(source.name, source.label, family, model, processor, tokenizer, image, text)
 
 
-def _commit(repository: str, revision: str | None) -> str:
-    """The commit that `revision` of a hub id means now; all files are then read at it."""
-    try:
-        # The hub's cache keeps each file under snapshots/<commit>/.
-        return Path(hf_hub_download(repository, "config.json", revision=revision)).parent.name
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"{repository}: no such directory, and not on the hub: {_first_line(error)}"
-        ) from error
-
-
-def _read(where: str, file: str, reader: Any, **options: Any) -> Any:
-    local = Path(where)
-    if local.is_dir() and not (local / file).is_file():
-        raise CheckpointError(f"{where}: no {file} in it")
-    try:
-        return reader.from_pretrained(where, **options)
-    except _UNREADABLE as error:
-        raise CheckpointError(f"{where}: {file} cannot be read: {_first_line(error)}") from error
-
-
-def _model(where: str, revision: str | None) -> Any:
-    try:
-        # Eager attention gives the plainest graph; parity is measured against the same weights.
-        model, loading = AutoModel.from_pretrained(
-            where,
-            revision=revision,
-            dtype=torch.float32,
-            attn_implementation="eager",
-            output_loading_info=True,
-        )
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"{where}: the weights cannot be read: {_first_line(error)}"
-        ) from error
-    # Transformers would fill in random numbers and only warn.
-    absent = sorted(loading["missing_keys"])
-    if absent:
-        raise CheckpointError(f"{where}: {len(absent)} weights are missing, the first {absent[0]}")
-    return model.eval().requires_grad_(False)
-
-
-def _tokenizer(where: str, revision: str | None) -> Any:
-    local = Path(where)
-    files = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
-    if local.is_dir() and not any((local / file).is_file() for file in files):
-        raise CheckpointError(f"{where}: no tokenizer.json in it")
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(where, revision=revision)
-    except ImportError:
-        # The checkpoint names a class on sentencepiece; its tokenizer.json says the same.
-        tokenizer = _read(where, "tokenizer.json", PreTrainedTokenizerFast, revision=revision)
-    except _UNREADABLE as error:
-        raise CheckpointError(
-            f"{where}: the tokenizer cannot be read: {_first_line(error)}"
-        ) from error
-    if not tokenizer.is_fast:
-        tokenizer = _read(where, "tokenizer.json", PreTrainedTokenizerFast, revision=revision)
-    return tokenizer
-
-
-def _check_image_size(model: Any, family: Family, image: ImageSteps, where: str) -> None:
-    if family.text is None:
-        return  # DINOv2 interpolates its position table
-    side = model.config.vision_config.image_size
+def check_image_size(config: Any, image: ImageSteps, where: str) -> None:
+    """Raise `CheckpointError` unless the image processor gives what the network takes."""
+    side = config.vision_config.image_size
     if (image.height, image.width) != (side, side):
         raise CheckpointError(
             f"{where}: the image processor gives {image.height}x{image.width}, "
@@ -168,12 +76,7 @@ def _check_image_size(model: Any, family: Family, image: ImageSteps, where: str)
         )
 
 
-def _check_vocabulary(model: Any, tokenizer: Any, where: str) -> None:
-    rows = model.config.text_config.vocab_size
-    if max(tokenizer.get_vocab().values()) >= rows:
+def check_vocabulary(text: TextSteps, rows: int, where: str) -> None:
+    """Raise `CheckpointError` for a tokenizer with ids beyond the embedding table's `rows`."""
+    if max(text.tokenizer().get_vocab().values()) >= rows:
         raise CheckpointError(f"{where}: the tokenizer has ids beyond the network's {rows}")
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

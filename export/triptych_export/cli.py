@@ -1,9 +1,11 @@
-"""`triptych export`: checkpoint to model repository."""
+"""`triptych export`: checkpoint to model repository and generators."""
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 from transformers.utils import logging
@@ -11,42 +13,52 @@ from transformers.utils import logging
 from triptych_export.config import Batching
 from triptych_export.errors import ExportError
 from triptych_export.parity import Precision
-from triptych_export.pipeline import export_clip
+from triptych_export.pipeline import export_blip2, export_clip
+from triptych_export.report import ExportReport
+from triptych_server.engines.encoders.spec import Role
 
 app = typer.Typer(no_args_is_help=True, help="Export checkpoints into a model repository.")
 
-
-@app.callback()
-def _export() -> None:
-    """Keeps `clip` a subcommand: typer would run a lone command directly."""
+Checkpoint: TypeAlias = Annotated[
+    str, typer.Argument(help="Directory or hub id of the checkpoint.")
+]
+Repository: TypeAlias = Annotated[Path, typer.Option(help="Model repository to write into.")]
+Name: TypeAlias = Annotated[
+    str | None, typer.Option(help="Name of the model; default: the checkpoint's.")
+]
+StoredAs: TypeAlias = Annotated[
+    Precision, typer.Option(help="How weights and products are stored.")
+]
+Revision: TypeAlias = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
+MaxBatchSize: TypeAlias = Annotated[int, typer.Option(min=1, help="Most rows of a batch.")]
+PreferredBatchSize: TypeAlias = Annotated[
+    list[int] | None, typer.Option(help="Sizes worth waiting for; default: 4 and 8.")
+]
+Gpu: TypeAlias = Annotated[bool, typer.Option(help="Ask Triton for one instance a GPU.")]
+Calibration: TypeAlias = Annotated[
+    Path | None, typer.Option(help="Directory of pictures for parity and static int8.")
+]
+Overwrite: TypeAlias = Annotated[bool, typer.Option(help="Replace a model of that name.")]
+AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
 @app.command()
 def clip(
-    checkpoint: Annotated[str, typer.Argument(help="Directory or hub id of the checkpoint.")],
-    repository: Annotated[Path, typer.Option(help="Model repository to write into.")],
-    name: Annotated[
-        str | None, typer.Option(help="Name of the model; default: the checkpoint's.")
-    ] = None,
-    precision: Annotated[
-        Precision, typer.Option(help="How weights and products are stored.")
-    ] = Precision.FP32,
-    revision: Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")] = None,
-    max_batch_size: Annotated[int, typer.Option(min=1, help="Most rows of a batch.")] = 64,
-    preferred_batch_size: Annotated[
-        list[int] | None, typer.Option(help="Sizes worth waiting for; default: 4 and 8.")
-    ] = None,
-    gpu: Annotated[bool, typer.Option(help="Ask Triton for one instance a GPU.")] = False,
-    calibration: Annotated[
-        Path | None, typer.Option(help="Directory of pictures for parity and static int8.")
-    ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a model of that name.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    checkpoint: Checkpoint,
+    repository: Repository,
+    name: Name = None,
+    precision: StoredAs = Precision.FP32,
+    revision: Revision = None,
+    max_batch_size: MaxBatchSize = 64,
+    preferred_batch_size: PreferredBatchSize = None,
+    gpu: Gpu = False,
+    calibration: Calibration = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
 ) -> None:
     """Export CLIP, Chinese-CLIP, SigLIP or DINOv2, and compare the result with torch."""
-    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no annotations
     batching = Batching(max_batch_size, tuple(preferred_batch_size or (4, 8)), gpu)
-    try:
+    with _errors_as_lines():
         report = export_clip(
             checkpoint,
             repository,
@@ -57,9 +69,61 @@ def clip(
             calibration=calibration,
             overwrite=overwrite,
         )
+        _print(report, as_json)
+
+
+@app.command()
+def blip2(
+    checkpoint: Checkpoint,
+    repository: Repository,
+    generators: Annotated[
+        Path | None,
+        typer.Option(help="Directory of generators for the language model; default: leave it out."),
+    ] = None,
+    graph: Annotated[
+        list[Role] | None,
+        typer.Option(help="An encoder to export, repeatable; default: all of the checkpoint."),
+    ] = None,
+    name: Name = None,
+    precision: StoredAs = Precision.FP32,
+    revision: Revision = None,
+    max_batch_size: MaxBatchSize = 64,
+    preferred_batch_size: PreferredBatchSize = None,
+    gpu: Gpu = False,
+    calibration: Calibration = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export BLIP-2's encoders and its language model, and compare them with torch."""
+    batching = Batching(max_batch_size, tuple(preferred_batch_size or (4, 8)), gpu)
+    with _errors_as_lines():
+        report = export_blip2(
+            checkpoint,
+            repository,
+            generators=generators,
+            graphs=graph or (),
+            name=name,
+            precision=precision,
+            revision=revision,
+            batching=batching,
+            calibration=calibration,
+            overwrite=overwrite,
+        )
+        _print(report, as_json)
+
+
+@contextmanager
+def _errors_as_lines() -> Iterator[None]:
+    """Refusals are one line on stderr and a status of 1; transformers shows no progress."""
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no annotations
+    try:
+        yield
     except ExportError as error:
         print(f"error: {error}", file=sys.stderr)
         raise typer.Exit(1) from None
+
+
+def _print(report: ExportReport, as_json: bool) -> None:
     print(json.dumps(report.to_json()) if as_json else report)
 
 

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
-from triptych_server.engines.encoders.spec import FEATURES
-
 _DATA_TYPES = {
     "uint8": model_config_pb2.DataType.TYPE_UINT8,
     "int64": model_config_pb2.DataType.TYPE_INT64,
+    "float32": model_config_pb2.DataType.TYPE_FP32,
 }
 
 
@@ -28,8 +27,8 @@ class Batching:
 
 
 @dataclass(frozen=True, slots=True)
-class InputTensor:
-    """An input: numpy's name of its type, and its shape less the batch, -1 where it is dynamic."""
+class Tensor:
+    """An input or output: numpy's name of its type, and its whole shape, -1 where it is dynamic."""
 
     name: str
     dtype: str
@@ -38,23 +37,28 @@ class InputTensor:
 
 def config_text(
     name: str,
-    inputs: Sequence[InputTensor],
-    dimension: int,
+    inputs: Sequence[Tensor],
+    output: Tensor,
     parameters: Mapping[str, str],
     batching: Batching,
+    *,
+    batched: bool,
 ) -> str:
-    """A ModelConfig in protobuf's text format; `parameters` without their prefix `triptych.`."""
-    config = model_config_pb2.ModelConfig(
-        name=name, backend="onnxruntime", max_batch_size=batching.max_batch_size
-    )
-    for tensor in inputs:
-        config.input.add(name=tensor.name, data_type=_DATA_TYPES[tensor.dtype], dims=tensor.shape)
-    config.output.add(
-        name=FEATURES, data_type=model_config_pb2.DataType.TYPE_FP32, dims=[dimension]
-    )
-    config.dynamic_batching.preferred_batch_size.extend(
-        size for size in batching.preferred if size <= batching.max_batch_size
-    )
+    """A ModelConfig in protobuf's text format; `parameters` without their prefix `triptych.`.
+
+    Unless it is `batched`, servers leave requests as they are, and shapes keep their first axis.
+    """
+    config = model_config_pb2.ModelConfig(name=name, backend="onnxruntime")
+    first = 1 if batched else 0
+    for declared, tensors in ((config.input, inputs), (config.output, [output])):
+        for tensor in tensors:
+            kind = _DATA_TYPES[tensor.dtype]
+            declared.add(name=tensor.name, data_type=kind, dims=tensor.shape[first:])
+    if batched:
+        config.max_batch_size = batching.max_batch_size
+        config.dynamic_batching.preferred_batch_size.extend(
+            size for size in batching.preferred if size <= batching.max_batch_size
+        )
     if batching.gpu:
         config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_GPU, count=1)
     for key, value in parameters.items():

@@ -1,7 +1,7 @@
-"""What the pipeline asks of a tower on its way into the model repository."""
+"""What the pipeline asks of an encoder on its way into the model repository."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Protocol
+from typing import Protocol
 
 import torch
 from torch import nn
@@ -11,21 +11,28 @@ from triptych_server.engines.encoders.spec import Role
 
 
 class Encoder(Protocol):
-    """One tower of a checkpoint: `ImageEncoder` or `TextEncoder`."""
+    """One graph of a checkpoint; the role names its inputs and its output."""
 
-    role: ClassVar[Role]
-    axes: ClassVar[Mapping[int, str]]  # the dynamic axes of every input
+    @property
+    def role(self) -> Role:
+        """What it takes and gives."""
+        ...
+
+    @property
+    def axes(self) -> Mapping[str, Mapping[int, str]]:
+        """The dynamic axes of every input."""
+        ...
 
     def tower(self) -> nn.Module:
         """The network in the contract's shape; its inputs are named as in `example`."""
         ...
 
     def example(self) -> dict[str, torch.Tensor]:
-        """Inputs of two rows to trace the tower with."""
+        """Inputs of two rows or more to trace the tower with."""
         ...
 
     def samples(self) -> list[Samples]:
-        """Real and random inputs with the features that the checkpoint itself gives them."""
+        """Real and random inputs with the output that the checkpoint itself gives them."""
         ...
 
     def calibration(self) -> Iterator[Inputs]:

@@ -12,10 +12,12 @@ class TextTraits:
 
     `context_length` is the longest text seen in training where the position table is larger.
     Without `masked` the network saw its padding, so texts must be filled to the context length.
+    With `ignores_padding_side` its tokenizer may say "left", as those of language models do.
     """
 
     masked: bool
     context_length: int | None = None
+    ignores_padding_side: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +60,6 @@ FAMILIES = {
         Family("dinov2", None, None),
     )
 }
+
+BLIP2_TEXT = TextTraits(masked=True, ignores_padding_side=True)
+BLIP2 = Family("blip_2", BLIP2_TEXT, None)

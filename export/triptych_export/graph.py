@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from triptych_export.quiet import quiet
-from triptych_server.engines.encoders.spec import FEATURES
 
 OPSET = 20
 LARGEST_FILE = 2**31 - 2**20  # bytes; protobuf's limit, less room for the nodes
@@ -16,10 +15,11 @@ LARGEST_FILE = 2**31 - 2**20  # bytes; protobuf's limit, less room for the nodes
 def write_graph(
     tower: nn.Module,
     example: Mapping[str, torch.Tensor],
-    axes: Mapping[int, str],
+    axes: Mapping[str, Mapping[int, str]],
+    output: str,
     path: Path,
 ) -> None:
-    """Trace `tower` on `example` and write it with the dynamic `axes` of every input.
+    """Trace `tower` on `example` and write it with the dynamic `axes` of each input.
 
     Weights beyond `LARGEST_FILE` lie beside the file as `<name>.data`.
     """
@@ -29,9 +29,9 @@ def write_graph(
             tower.eval(),
             kwargs=dict(example),
             input_names=list(example),
-            output_names=[FEATURES],
+            output_names=[output],
             opset_version=OPSET,
-            dynamic_shapes={name: dict(axes) for name in example},
+            dynamic_shapes={name: dict(axes[name]) for name in example},
             dynamo=True,
             verbose=False,
         )

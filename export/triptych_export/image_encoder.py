@@ -1,7 +1,8 @@
-"""The image tower: its graph, its truth and its parameters."""
+"""Encoders that take pictures: their graph, their truth and their parameters."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,8 @@ from PIL import Image
 from torch import nn
 
 from triptych_export.checkpoint import Checkpoint
-from triptych_export.parity import Inputs, Samples, unit
+from triptych_export.parity import Inputs, Output, Samples
+from triptych_export.preprocessing import ImageSteps
 from triptych_export.samples import adversarial_pixels
 from triptych_server.engines.encoders.spec import PIXELS, Role
 
@@ -18,61 +20,85 @@ ROWS = 8
 _MATES = 7
 
 
-class ImageTower(nn.Module):
-    """`pixels` `[N, H, W, 3]` uint8 to `features` `[N, D]` fp32 of length 1."""
-
-    scale: torch.Tensor
-    shift: torch.Tensor
+class ImageFeatures(nn.Module):
+    """A contrastive network on normalised pictures `[N, 3, H, W]`: `[N, D]` of length 1."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__()
         self.model, self._family = checkpoint.model, checkpoint.family
-        mean = torch.tensor(checkpoint.image.mean).view(1, 3, 1, 1)
-        std = torch.tensor(checkpoint.image.std).view(1, 3, 1, 1)
-        self.register_buffer("scale", checkpoint.image.rescale / std)
-        self.register_buffer("shift", mean / std)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        pixel_values = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
         return nn.functional.normalize(self._family.image_features(self.model, pixel_values))
 
 
+class _FromPixels(nn.Module):
+    """`network` behind the normalisation of `steps`: takes `pixels` `[N, H, W, 3]` uint8."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
+
+    def __init__(self, network: nn.Module, steps: ImageSteps) -> None:
+        super().__init__()
+        self.network = network
+        mean = torch.tensor(steps.mean).view(1, 3, 1, 1)
+        std = torch.tensor(steps.std).view(1, 3, 1, 1)
+        self.register_buffer("scale", steps.rescale / std)
+        self.register_buffer("shift", mean / std)
+
+    def forward(self, pixels: torch.Tensor) -> Any:
+        pixel_values = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
+        return self.network(pixel_values)
+
+
 class ImageEncoder:
-    """The image tower of `checkpoint`; `pictures` are RGB, for parity and calibration."""
+    """`network`, which takes normalised pictures `[N, 3, H, W]`, in the given role.
 
-    role: ClassVar = Role.IMAGE
-    axes: ClassVar[Mapping[int, str]] = {0: "batch"}
+    `pictures` are RGB, for parity and calibration; `more` are further parameters of config.pbtxt.
+    """
 
-    def __init__(self, checkpoint: Checkpoint, pictures: Sequence[Image.Image]) -> None:
-        self._checkpoint, self._pictures = checkpoint, pictures
-        self._height, self._width = checkpoint.image.height, checkpoint.image.width
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        pictures: Sequence[Image.Image],
+        network: nn.Module,
+        role: Role = Role.IMAGE,
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        self.role, self.axes = role, {PIXELS: {0: "batch"}}
+        self._steps, self._process = checkpoint.image, checkpoint.processor
+        self._pictures, self._network, self._more = pictures, network, more or {}
 
     def tower(self) -> nn.Module:
-        """The network from uint8 pixels to features."""
-        return ImageTower(self._checkpoint)
+        """The network from uint8 pixels."""
+        return _FromPixels(self._network, self._steps)
 
     def example(self) -> dict[str, torch.Tensor]:
         """Two black pictures."""
-        return {PIXELS: torch.zeros((2, self._height, self._width, 3), dtype=torch.uint8)}
+        shape = (2, self._steps.height, self._steps.width, 3)
+        return {PIXELS: torch.zeros(shape, dtype=torch.uint8)}
 
     def samples(self) -> list[Samples]:
         """Pictures through the checkpoint's own processor, and random pixels."""
+        return self._samples
+
+    @cached_property
+    def _samples(self) -> list[Samples]:
         pictures = self._pictures[:ROWS]
+        height, width = self._steps.height, self._steps.width
         rng = np.random.default_rng(0)
-        noise = rng.integers(0, 256, (ROWS, self._height, self._width, 3), dtype=np.uint8)
-        process = self._checkpoint.processor
-        mates = {PIXELS: adversarial_pixels(_MATES, self._height, self._width)}
+        noise = rng.integers(0, 256, (ROWS, height, width, 3), dtype=np.uint8)
+        mates = {PIXELS: adversarial_pixels(_MATES, height, width)}
         return [
             Samples(
                 "pictures",
                 {PIXELS: self._resized(pictures)},
-                self._reference(process(list(pictures))),
+                self._reference(self._process(list(pictures))),
                 mates,
             ),
             Samples(
                 "random pixels",
                 {PIXELS: noise},
-                self._reference(process(list(noise), do_resize=False, do_center_crop=False)),
+                self._reference(self._process(list(noise), do_resize=False, do_center_crop=False)),
                 mates,
             ),
         ]
@@ -84,10 +110,11 @@ class ImageEncoder:
 
     def parameters(self) -> dict[str, str]:
         """Resize and resample; the size stands in the input's shape, the rest is in the graph."""
-        edge = self._checkpoint.image.shortest_edge
+        edge = self._steps.shortest_edge
         return {
             "resize": "exact" if edge is None else f"shortest_edge:{edge}",
-            "resample": self._checkpoint.image.resample,
+            "resample": self._steps.resample,
+            **self._more,
         }
 
     def files(self) -> Mapping[str, bytes]:
@@ -96,12 +123,11 @@ class ImageEncoder:
 
     def _resized(self, pictures: Sequence[Image.Image]) -> npt.NDArray[np.uint8]:
         """Pictures as the tower takes them, resized and cut by the checkpoint's own processor."""
-        resized = self._checkpoint.processor(list(pictures), do_rescale=False, do_normalize=False)
+        resized = self._process(list(pictures), do_rescale=False, do_normalize=False)
         return np.stack(resized["pixel_values"]).transpose(0, 2, 3, 1).astype(np.uint8)
 
-    def _reference(self, processed: Any) -> npt.NDArray[np.float32]:
+    def _reference(self, processed: Any) -> Output:
         pixel_values = torch.from_numpy(np.stack(processed["pixel_values"]).astype(np.float32))
         with torch.inference_mode():
-            return unit(
-                self._checkpoint.family.image_features(self._checkpoint.model, pixel_values)
-            )
+            output: Output = self._network(pixel_values).numpy()
+        return output

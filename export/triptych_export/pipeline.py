@@ -1,30 +1,42 @@
 """Checkpoint to model repository: read, export, compare with torch, install."""
 
-import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
+from PIL import Image
+
+from triptych_export.blip2_checkpoint import ENCODER_DECODER, load_blip2
+from triptych_export.blip2_encoders import blip2_encoders
 from triptych_export.checkpoint import Checkpoint, load_checkpoint
-from triptych_export.config import Batching, InputTensor, config_text
+from triptych_export.config import Batching
 from triptych_export.encoder import Encoder
-from triptych_export.errors import ParityError
-from triptych_export.graph import write_graph
-from triptych_export.image_encoder import ROWS, ImageEncoder
-from triptych_export.parity import FLOORS, Parity, Precision, Samples, measure
-from triptych_export.precision import SCHEMES
-from triptych_export.report import EncoderReport, ExportReport
+from triptych_export.errors import ExportError
+from triptych_export.generator import write_generator
+from triptych_export.image_encoder import ROWS, ImageEncoder, ImageFeatures
+from triptych_export.parity import Precision
+from triptych_export.report import ExportReport
 from triptych_export.repository import check_free, install, staging
 from triptych_export.samples import draw_pictures, read_pictures
 from triptych_export.space import embedding_space
-from triptych_export.text_encoder import TextEncoder
+from triptych_export.text_encoder import TextEncoder, TextFeatures
+from triptych_export.text_samples import TextSamples
+from triptych_export.writer import EncoderWriter
 from triptych_server.engines.encoders.spec import Role
 
-GRAPH_FILE = "model.onnx"
-VERSION = "1"
 PICTURES = 64  # for static quantisation; the parity check takes the first few
-_SUFFIXES = {Role.IMAGE: "image", Role.TEXT: "text"}
+_SUFFIXES = {
+    Role.IMAGE: "image",
+    Role.TEXT: "text",
+    Role.VISION: "vision",
+    Role.PREFIX: "prefix",
+    Role.IMAGE_PREFIX: "image-prefix",
+    Role.ITM: "itm",
+    Role.ITC_IMAGE: "itc-image",
+    Role.ITC_TEXT: "itc-text",
+}
 
 
 def export_clip(
@@ -46,102 +58,110 @@ def export_clip(
     quantisation. Raises an `ExportError`; the repository is then as it was.
     """
     started = time.monotonic()
-    precision, repository = Precision(precision), Path(repository)
-    pictures = (
-        read_pictures(calibration, ROWS, PICTURES) if calibration else draw_pictures(PICTURES)
-    )
+    pictures = _pictures(calibration)
     loaded = load_checkpoint(checkpoint, revision)
-    model = name or loaded.name + ("" if precision is Precision.FP32 else f"-{precision}")
-    encoders: list[Encoder] = [ImageEncoder(loaded, pictures)]
+    encoders: list[Encoder] = [ImageEncoder(loaded, pictures, ImageFeatures(loaded))]
     if loaded.text is not None:
-        encoders.append(TextEncoder(loaded, loaded.text))
+        table = loaded.model.text_model.get_input_embeddings().weight
+        texts = TextSamples(loaded.text, loaded.tokenizer, table)
+        encoders.append(TextEncoder(texts, TextFeatures(loaded)))
+    writer = _writer(loaded, name, precision, batching)
+    return _export(writer, encoders, Path(repository), None, overwrite, started)
+
+
+def export_blip2(
+    checkpoint: str | Path,
+    repository: str | Path,
+    *,
+    generators: str | Path | None = None,
+    graphs: Collection[Role | str] = (),
+    name: str | None = None,
+    precision: Precision | str = Precision.FP32,
+    revision: str | None = None,
+    batching: Batching | None = None,
+    calibration: Path | None = None,
+    overwrite: bool = False,
+) -> ExportReport:
+    """Export the encoders of a BLIP-2 `checkpoint` into `repository`.
+
+    Its language model goes into a folder of `generators`, always in fp32; without `generators` it
+    is not even read. `graphs` are the roles of the encoders that are wanted (default: all that the
+    checkpoint has); the other arguments are those of `export_clip`, and `precision` is fp32 or
+    fp16. Raises an `ExportError`; repository and generators are then as they were.
+    """
+    started = time.monotonic()
+    if Precision(precision) is Precision.INT8:
+        raise ExportError("BLIP-2 is exported as fp32 or fp16, not as int8")
+    pictures = _pictures(calibration)
+    loaded = load_blip2(checkpoint, revision, language_model=generators is not None)
+    encoders = blip2_encoders(loaded, pictures, [Role(graph) for graph in graphs])
+    writer = _writer(loaded, name, precision, batching)
+    folder = None if generators is None else Path(generators)
+    report = _export(writer, encoders, Path(repository), folder, overwrite, started)
+    if folder is not None or loaded.text is not None:
+        return report
+    why = "no directory for generators was given"
+    if loaded.model.config.is_encoder_decoder:
+        why = ENCODER_DECODER
+    return replace(report, left_out=f"the language model: {why}")
+
+
+def _pictures(calibration: Path | None) -> list[Image.Image]:
+    return read_pictures(calibration, ROWS, PICTURES) if calibration else draw_pictures(PICTURES)
+
+
+def _writer(
+    loaded: Checkpoint,
+    name: str | None,
+    precision: Precision | str,
+    batching: Batching | None,
+) -> EncoderWriter:
+    precision = Precision(precision)
+    model = name or loaded.name + ("" if precision is Precision.FP32 else f"-{precision}")
+    return EncoderWriter(loaded, model, precision, embedding_space(loaded), batching or Batching())
+
+
+def _export(
+    writer: EncoderWriter,
+    encoders: Sequence[Encoder],
+    repository: Path,
+    generators: Path | None,
+    overwrite: bool,
+    started: float,
+) -> ExportReport:
+    """Write everything aside, then install it."""
+    model, loaded = writer.model, writer.checkpoint
     folders = [f"{model}-{_SUFFIXES[encoder.role]}" for encoder in encoders]
     check_free(repository, model, folders, overwrite)
-    job = _Job(loaded, model, precision, embedding_space(loaded), batching or Batching())
-    with staging(repository) as staged:
+    if generators is not None:
+        check_free(generators, model, [model], overwrite)
+    generator = None
+    with ExitStack() as stack:
+        staged = stack.enter_context(staging(repository))
         reports = [
-            job.write(encoder, staged / folder)
+            writer.write(encoder, staged / folder)
             for encoder, folder in zip(encoders, folders, strict=True)
         ]
+        if generators is not None:
+            staged_generator = stack.enter_context(staging(generators))
+            generator = write_generator(
+                loaded.model.language_model,
+                loaded.tokenizer,
+                staged_generator / model,
+                model=model,
+                source=loaded.source,
+                space=writer.space,
+                prefix_tokens=loaded.model.config.num_query_tokens,
+            )
+            install(staged_generator, generators, [model])
         install(staged, repository, folders)
     return ExportReport(
         model=model,
         family=loaded.family.name,
         source=loaded.source,
-        space=job.space,
-        precision=precision,
+        space=writer.space,
+        precision=writer.precision,
         seconds=time.monotonic() - started,
         encoders=tuple(reports),
+        generator=generator,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """What the encoders of one export share."""
-
-    checkpoint: Checkpoint
-    model: str
-    precision: Precision
-    space: str
-    batching: Batching
-
-    def write(self, encoder: Encoder, folder: Path) -> EncoderReport:
-        """Write the folder of one encoder. Raises `ParityError`."""
-        folder.mkdir()
-        samples = encoder.samples()
-        scheme, parity = self._write_graph(encoder, samples, folder / VERSION)
-        dimension = samples[0].reference.shape[1]
-        (folder / "config.pbtxt").write_text(self._config(encoder, folder.name, dimension))
-        for name, content in encoder.files().items():
-            (folder / name).write_bytes(content)
-        return EncoderReport(
-            folder=folder.name,
-            scheme=scheme,
-            dimension=dimension,
-            file_bytes=sum(file.stat().st_size for file in (folder / VERSION).iterdir()),
-            parity=parity,
-        )
-
-    def _write_graph(
-        self, encoder: Encoder, samples: Sequence[Samples], version: Path
-    ) -> tuple[str, Parity]:
-        """Write the first scheme of the precision that reaches its floor; its name and figures."""
-        refused = []
-        with tempfile.TemporaryDirectory(dir=version.parent.parent) as directory:
-            original = Path(directory, "fp32")
-            original.mkdir()
-            write_graph(encoder.tower(), encoder.example(), encoder.axes, original / GRAPH_FILE)
-            for scheme, convert in SCHEMES[self.precision].items():
-                written = Path(directory, scheme)
-                written.mkdir(exist_ok=True)
-                convert(original / GRAPH_FILE, written / GRAPH_FILE, encoder.calibration())
-                parity = measure(written / GRAPH_FILE, samples)
-                failures = parity.failures(FLOORS[self.precision])
-                if not failures:
-                    for file in written.iterdir():
-                        file.chmod(0o644)  # onnx writes large weights for their owner alone
-                    written.rename(version)
-                    return scheme, parity
-                refused.append(f"{scheme}: {', '.join(failures)}")
-        raise ParityError(f"{version.parent.name} is refused: {'; '.join(refused)}")
-
-    def _config(self, encoder: Encoder, name: str, dimension: int) -> str:
-        inputs = []
-        for tensor, value in encoder.example().items():
-            shape = [-1 if axis in encoder.axes else n for axis, n in enumerate(value.shape)]
-            inputs.append(InputTensor(tensor, str(value.dtype).removeprefix("torch."), shape[1:]))
-        parameters = {
-            "model": self.model,
-            "role": encoder.role.value,
-            "family": self.checkpoint.family.name,
-            "space": self.space,
-            "source": self.checkpoint.source,
-            "precision": self.precision.value,
-            **encoder.parameters(),
-        }
-        if self.checkpoint.scoring is not None:
-            scoring = self.checkpoint.scoring
-            parameters["score"] = scoring.kind
-            parameters["logit_scale"] = repr(scoring.logit_scale)
-            parameters["logit_bias"] = repr(scoring.logit_bias)
-        return config_text(name, inputs, dimension, parameters, self.batching)

@@ -1,5 +1,6 @@
 """What a checkpoint does to pictures and texts before its network, read from its own files."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +10,7 @@ from tokenizers import Tokenizer
 from triptych_export.errors import CheckpointError
 from triptych_export.families import TextTraits
 
-BUCKETS = (8, 16, 32, 64)
+BUCKETS = (8, 16, 32, 64, 128, 256)
 _RESAMPLE = {
     Image.Resampling.NEAREST: "nearest",
     Image.Resampling.BILINEAR: "bilinear",
@@ -92,11 +93,23 @@ def image_steps(processor: Any, checkpoint: str) -> ImageSteps:
     )
 
 
-def text_steps(tokenizer: Any, positions: int, traits: TextTraits, checkpoint: str) -> TextSteps:
-    """Read a transformers tokenizer whose network has `positions`. Raises `CheckpointError`."""
+def text_steps(
+    tokenizer: Any,
+    positions: int,
+    traits: TextTraits,
+    checkpoint: str,
+    placeholder: int | None = None,
+) -> TextSteps:
+    """Read a transformers tokenizer whose network has `positions`. Raises `CheckpointError`.
+
+    `placeholder` is the token that stands for a picture: no text may hold it, so it is left out.
+    """
     if tokenizer.pad_token_id is None:
         raise CheckpointError(f"{checkpoint}: the tokenizer has no padding token")
-    if "left" in (tokenizer.padding_side, tokenizer.truncation_side):
+    sides = {tokenizer.truncation_side}
+    if not traits.ignores_padding_side:
+        sides.add(tokenizer.padding_side)
+    if "left" in sides:
         raise CheckpointError(f"{checkpoint}: the tokenizer pads or truncates on the left")
     limits = (positions, tokenizer.model_max_length, traits.context_length or positions)
     context_length = min(limits)
@@ -104,11 +117,15 @@ def text_steps(tokenizer: Any, positions: int, traits: TextTraits, checkpoint: s
     backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
     backend.no_padding()
     backend.no_truncation()
+    content = json.loads(backend.to_str())
+    content["added_tokens"] = [
+        token for token in content["added_tokens"] if token["id"] != placeholder
+    ]
     return TextSteps(
         context_length=context_length,
         pad_id=tokenizer.pad_token_id,
         lengths=(*shorter, context_length) if traits.masked else (context_length,),
-        tokenizer_json=backend.to_str(),
+        tokenizer_json=Tokenizer.from_str(json.dumps(content)).to_str(),
     )
 
 

@@ -6,7 +6,7 @@ mean nothing; size, speed and file format are those of the real thing.
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,13 @@ from transformers import (
     SiglipModel,
 )
 
+from triptych_export.random_blip2 import (
+    BLIP2_OPT_125M,
+    TINY_BLIP2,
+    Blip2Size,
+    blip2_generation,
+    blip2_retrieval,
+)
 from triptych_export.random_tokenizer import bert_tokenizer, clip_tokenizer, siglip_tokenizer
 
 CLIP_CONTEXT, SIGLIP_CONTEXT, BERT_CONTEXT = 77, 64, 512
@@ -127,20 +134,6 @@ def dinov2(size: Size) -> tuple[Any, ...]:
     return Dinov2Model(config), processor
 
 
-@dataclass(frozen=True, slots=True)
-class _Architecture:
-    build: Callable[[Size], tuple[Any, ...]]
-    full: Size
-
-
-ARCHITECTURES = {
-    "clip-vit-b32": _Architecture(clip, Size(224, 32, 768, 512, 12, 64, 512, 49408)),
-    "chinese-clip-vit-b16": _Architecture(
-        chinese_clip, Size(224, 16, 768, 768, 12, 64, 512, 21128)
-    ),
-    "siglip-b16-224": _Architecture(siglip, Size(224, 16, 768, 768, 12, 64, 768, 32000)),
-    "dinov2-base": _Architecture(dinov2, Size(224, 14, 768, 0, 12, 64, 0, 0)),
-}
 TINY = Size(
     image_side=32,
     patch=8,
@@ -153,13 +146,34 @@ TINY = Size(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Architecture:
+    """A builder of model, tokenizer and processors, with the published size and a tiny one."""
+
+    build: Callable[[Any], tuple[Any, ...]]
+    full: Size | Blip2Size
+    tiny: Size | Blip2Size = TINY
+
+
+ARCHITECTURES = {
+    "clip-vit-b32": _Architecture(clip, Size(224, 32, 768, 512, 12, 64, 512, 49408)),
+    "chinese-clip-vit-b16": _Architecture(
+        chinese_clip, Size(224, 16, 768, 768, 12, 64, 512, 21128)
+    ),
+    "siglip-b16-224": _Architecture(siglip, Size(224, 16, 768, 768, 12, 64, 768, 32000)),
+    "dinov2-base": _Architecture(dinov2, Size(224, 14, 768, 0, 12, 64, 0, 0)),
+    "blip2-opt-125m": _Architecture(blip2_generation, BLIP2_OPT_125M, TINY_BLIP2),
+    "blip2-itm-vit-g": _Architecture(blip2_retrieval, BLIP2_OPT_125M, TINY_BLIP2),
+}
+
+
 def write_random_checkpoint(
-    architecture: str, directory: Path, *, size: Size | None = None, seed: int = 0
+    architecture: str, directory: Path, *, size: Size | Blip2Size | None = None, seed: int = 0
 ) -> None:
     """Write a checkpoint of one of `ARCHITECTURES` that `from_pretrained` reads.
 
-    `size` is the published one unless given; `TINY` takes a few hundred kilobytes. Raises
-    `KeyError`.
+    `size` is the published one unless given; `TINY` (for BLIP-2 `TINY_BLIP2`) takes a few hundred
+    kilobytes. Raises `KeyError`.
     """
     chosen = ARCHITECTURES[architecture]
     directory.mkdir(parents=True, exist_ok=True)
@@ -175,13 +189,17 @@ def main() -> None:
     parser.add_argument("architecture", choices=sorted(ARCHITECTURES))
     parser.add_argument("directory", type=Path)
     parser.add_argument("--tiny", action="store_true", help="the same layers, but few and narrow")
+    parser.add_argument("--image-layers", type=int, help="depth of BLIP-2's vision tower")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
+    chosen = ARCHITECTURES[arguments.architecture]
+    size = chosen.tiny if arguments.tiny else chosen.full
+    if arguments.image_layers is not None:
+        if not isinstance(size, Blip2Size):
+            parser.error("--image-layers is for BLIP-2")
+        size = replace(size, image_layers=arguments.image_layers)
     write_random_checkpoint(
-        arguments.architecture,
-        arguments.directory,
-        size=TINY if arguments.tiny else None,
-        seed=arguments.seed,
+        arguments.architecture, arguments.directory, size=size, seed=arguments.seed
     )
 
 

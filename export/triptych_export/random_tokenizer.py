@@ -9,8 +9,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import (
+    AddedToken,
     Regex,
     Tokenizer,
+    decoders,
     models,
     normalizers,
     pre_tokenizers,
@@ -95,6 +97,40 @@ def siglip_tokenizer(vocabulary_size: int, context_length: int) -> PreTrainedTok
         unk_token="<unk>",
         model_max_length=context_length,
         model_input_names=["input_ids"],
+    )
+
+
+def opt_tokenizer(vocabulary_size: int, context_length: int) -> PreTrainedTokenizerFast:
+    """OPT's byte-level BPE with a token for pictures behind it, as BLIP-2 uses it."""
+    specials = ["<s>", "<pad>", "</s>", "<unk>"]
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=_TRAINED_TOKENS,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        special_tokens=specials,
+        show_progress=False,
+    )
+    bpe.train_from_iterator(TEXTS, trainer)
+    vocabulary = bpe.get_vocab()
+    tokens = sorted(vocabulary, key=lambda token: vocabulary[token])
+    merges = [tuple(pair) for pair in json.loads(bpe.to_str())["model"]["merges"]]
+    bpe.model = models.BPE(_filled(tokens, vocabulary_size), merges)
+    bpe.decoder = decoders.ByteLevel()
+    begin = specials.index("</s>")
+    bpe.post_processor = processors.TemplateProcessing(
+        single="</s> $A", pair="</s> $A $B", special_tokens=[("</s>", begin)]
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # no annotations
+        tokenizer_object=bpe,
+        bos_token="</s>",
+        eos_token="</s>",
+        unk_token="<unk>",
+        pad_token="<pad>",
+        extra_special_tokens={"image_token": AddedToken("<image>", normalized=False, special=True)},
+        model_max_length=context_length,
+        padding_side="left",
+        model_input_names=["input_ids", "attention_mask"],
     )
 
 

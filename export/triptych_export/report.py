@@ -3,23 +3,52 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from triptych_export.parity import FLOORS, Parity, Precision
+from triptych_export.generator import GeneratorReport
+from triptych_export.parity import FLOORS, Floor, Parity, Precision
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderReport:
-    """One folder of the model repository; `scheme` is the way to its precision that was taken."""
+    """One folder of the model repository; `scheme` is the way to its precision that was taken.
+
+    `shape` is that of one row of its output.
+    """
 
     folder: str
     scheme: str
-    dimension: int
+    output: str
+    shape: tuple[int, ...]
     file_bytes: int
     parity: Parity
+
+    def lines(self, floor: Floor) -> list[str]:
+        """The figures for people, beside the floor that they passed."""
+        parity = self.parity
+        shape = " x ".join(str(size) for size in self.shape)
+        lines = [
+            f"{self.folder}: {self.scheme}, {self.output} of {shape}, "
+            f"{self.file_bytes / 1e6:.1f} MB; against torch on {parity.samples} samples "
+            "at batch 1, 3 and 8:"
+        ]
+        if parity.cosine is not None:
+            lines.append(
+                f"  cosine {parity.cosine:.6f} (floor {floor.cosine}), "
+                f"centred {parity.centred_cosine:.6f} (floor {floor.centred_cosine})"
+            )
+        return [
+            *lines,
+            f"  max abs difference {parity.max_abs_difference:.1e} (limit {floor.difference:.0e})",
+            f"  a row in a batch moves by {parity.company:.1e}, beside adversarial rows by "
+            f"{parity.adversarial_company:.1e} (limit {floor.company:.0e})",
+        ]
 
 
 @dataclass(frozen=True, slots=True)
 class ExportReport:
-    """One checkpoint in the model repository under the name `model`."""
+    """One checkpoint in the model repository under the name `model`.
+
+    `generator` is its language model among the generators; `left_out` says what is missing and why.
+    """
 
     model: str
     family: str
@@ -28,29 +57,36 @@ class ExportReport:
     precision: Precision
     seconds: float
     encoders: tuple[EncoderReport, ...]
+    generator: GeneratorReport | None = None
+    left_out: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """All figures and the floors that they passed, as JSON's types."""
         return {**asdict(self), "floor": asdict(FLOORS[self.precision])}
 
     def __str__(self) -> str:
-        floor = FLOORS[self.precision]
         lines = [
             f"{self.model}: {self.family} {self.precision} from {self.source} "
             f"in {self.seconds:.0f} s",
             f"space {self.space}",
         ]
         for encoder in self.encoders:
-            parity = encoder.parity
-            lines += [
-                f"{encoder.folder}: {encoder.scheme}, {encoder.dimension} dimensions, "
-                f"{encoder.file_bytes / 1e6:.1f} MB; against torch on {parity.samples} samples "
-                "at batch 1, 3 and 8:",
-                f"  cosine {parity.cosine:.6f} (floor {floor.cosine}), "
-                f"centred {parity.centred_cosine:.6f} (floor {floor.centred_cosine})",
-                f"  max abs difference {parity.max_abs_difference:.1e} "
-                f"(limit {floor.difference:.0e})",
-                f"  a row in a batch moves by {parity.company:.1e}, beside adversarial rows by "
-                f"{parity.adversarial_company:.1e} (limit {floor.company:.0e})",
-            ]
+            lines += encoder.lines(FLOORS[self.precision])
+        if self.generator is not None:
+            lines += _generator_lines(self.generator)
+        if self.left_out:
+            lines.append(f"left out: {self.left_out}")
         return "\n".join(lines)
+
+
+def _generator_lines(generator: GeneratorReport) -> list[str]:
+    parity = generator.parity
+    return [
+        f"{generator.folder}: generator, {generator.family} of {generator.layers} layers x "
+        f"{generator.hidden_size}, {generator.context_length} tokens, "
+        f"{generator.file_bytes / 1e6:.1f} MB; against transformers' generate on "
+        f"{parity.prompts} prompts at batch 1, 3 and 8:",
+        f"  the same {parity.tokens} tokens, max abs difference of logits "
+        f"{parity.difference:.1e}, a row in a batch moves by {parity.company:.1e} "
+        "(parts of the largest logit)",
+    ]
