@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from queries import CIRCLE, CROSS, DRAWN, HEART, PAIR, STAR, TRIANGLE, drawn
+from queries import CIRCLE, CROSS, DRAWN, PAIR, STAR, TRIANGLE, drawn
 
 from triptych import Caption, Client
 from triptych.contact_sheet import Turn
@@ -13,19 +13,18 @@ from triptych.contact_sheet import Turn
 CHINESE = "一个"  # begins a Chinese caption as `a` begins an English one
 QUESTIONS: Mapping[str, Sequence[str]] = {
     STAR: ("what colour is the star?", "where is the star?", "背景是什么颜色?"),
-    PAIR: (
-        "what is to the left of the yellow square?",
-        "is the circle plain or striped?",
-        "有几个物体?",
-    ),
+    PAIR: ("what is to the left of the yellow square?", "is the circle plain or striped?"),
+    TRIANGLE: ("is the triangle small or large?", "how many stars are there?", "有几个物体?"),
+    CIRCLE: ("is the circle above the star?", "what shape is the blue object?"),
     CROSS: ("what shape is the green object?", "is there a pink heart?", "心形有多大?"),
-    HEART: ("is the heart small or large?", "how many stars are there?", "心形是红色的吗?"),
 }
 # Later questions mean by `it` what an earlier one spoke of.
 CHATS: Mapping[str, Sequence[str]] = {
+    STAR: ("what shape is the red object?", "where is it?", "is it plain or striped?"),
     PAIR: ("what is in the picture?", "what colour is the square?", "is it small or large?"),
     TRIANGLE: ("图中有什么?", "三角形在哪里?", "它是什么颜色?"),
-    CIRCLE: ("what shape is the blue object?", "what size is it?", "背景是什么颜色?"),
+    CIRCLE: ("what shape is the blue object?", "what size is it?", "另一个物体是什么颜色?"),
+    CROSS: ("心形是什么颜色?", "它有多大?", "背景是什么颜色?"),
 }
 
 
@@ -82,7 +81,7 @@ class Talk:
 
 def talk_about_drawn(client: Client, *, itm: bool) -> Talk:
     """Captions in both languages, questions and chats about pictures of the miniature world."""
-    pictures = {caption: drawn(caption) for caption in (*DRAWN, HEART)}
+    pictures = {caption: drawn(caption) for caption in DRAWN}
     began = time.perf_counter()
     described = describe(client, pictures, ["", CHINESE], itm=itm)
     asked = time.perf_counter()

@@ -37,12 +37,12 @@ def _search(found: Answer) -> Section:
 def _language(talk: Talk) -> Iterator[Section]:
     captions, answers, chats = (f"{each:.0f} ms in all" for each in talk.milliseconds)
     if talk.described:
-        note = f"with the cosine of picture and caption, {captions}"
+        note = f"cosine of picture and caption, and whether they match; {captions}"
         yield Section("Captions", tuple(map(_described, talk.described)), note=note)
     if talk.answered:
         yield Section("Questions", tuple(map(_discussed, talk.answered)), note=answers)
     if talk.discussed:
-        note = f"each answer knows those before, {chats}"
+        note = f"each answer knows those before; {chats}"
         yield Section("Chats", tuple(map(_discussed, talk.discussed)), note=note)
 
 

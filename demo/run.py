@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from hashlib import sha256
-from itertools import islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ from queries import (
     scene,
 )
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from triptych import Client, Model
 from triptych_server.launch import GatewayProcess
@@ -42,7 +42,7 @@ from triptych_server.settings import SHIPPED_REPOSITORY
 BUILD = Path("build/demo")
 PICTURES = 2_000
 PRINTED = 3  # hits of each query; the page has all
-DESCRIBED = 6  # photographs
+DESCRIBED = 5  # photographs
 console = Console(markup=False, emoji=False)  # texts hold brackets
 
 
@@ -175,22 +175,23 @@ def run_triptych(*arguments: str) -> str:
 
 def show(found: Answer) -> None:
     """Print the hits of one query."""
-    table = Table("score", "picture", "", title=found.query.title, title_justify="left")
+    shown = table(found.query.title, "score", "picture", "")
     for hit in found.hits[:PRINTED]:
         score = hit.score if hit.itm_score is None else hit.itm_score
-        table.add_row(f"{score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
-    console.print(table)
+        shown.add_row(f"{score:.3f}", hit.item.id, str(hit.item.metadata.get("caption", "")))
+    console.print(shown)
 
 
 def show_talk(talk: Talk) -> None:
     """Print captions, answers and chats."""
     if talk.described:
-        table = Table("picture", "caption", "cosine", title="Captions", title_justify="left")
+        shown = table("Captions", "picture", "caption", "cosine")
         for each in talk.described:
-            for caption in each.captions:
-                table.add_row(each.label, caption.text, f"{caption.clip_score:.3f}")
-            table.add_section()
-        console.print(table)
+            labels = chain([each.label], repeat(""))
+            for label, caption in zip(labels, each.captions, strict=False):
+                shown.add_row(label, caption.text, f"{caption.clip_score:.3f}")
+            shown.add_section()
+        console.print(shown)
     show_turns("Questions", talk.answered)
     show_turns("Chats", talk.discussed)
 
@@ -199,12 +200,22 @@ def show_turns(title: str, discussed: Sequence[Discussed]) -> None:
     """Print questions and answers, picture by picture."""
     if not discussed:
         return
-    table = Table("picture", "question", "answer", title=title, title_justify="left")
+    shown = table(title, "picture", "question", "answer")
     for each in discussed:
-        for turn in each.turns:
-            table.add_row(each.label, turn.question, turn.answer)
-        table.add_section()
-    console.print(table)
+        labels = chain([each.label], repeat(""))
+        for label, turn in zip(labels, each.turns, strict=False):
+            shown.add_row(label, turn.question, turn.answer)
+        shown.add_section()
+    console.print(shown)
+
+
+def table(title: str, *columns: str) -> Table:
+    """An empty table in which nothing will be cut."""
+    return Table(
+        *(Column(column, overflow="fold") for column in columns),
+        title=title,
+        title_justify="left",
+    )
 
 
 if __name__ == "__main__":

@@ -150,5 +150,4 @@ strong { font-weight: 550; overflow-wrap: anywhere; }
 data { color: var(--accent); font-variant-numeric: tabular-nums; }
 figcaption p, dt { color: var(--quiet); overflow-wrap: anywhere; }
 dd { margin: .1rem 0 .45rem; font-size: .9rem; font-weight: 550; overflow-wrap: anywhere; }
-dd::before { content: "\203a\00a0"; color: var(--accent); }
 """
