@@ -6,7 +6,11 @@ import pytest
 from pycocoevalcap.spice import spice
 
 from triptych_export.evaluation.coco.java import NO_JAVA, has_java
-from triptych_export.evaluation.coco.scores import NO_PARSER, score_captions
+from triptych_export.evaluation.coco.scores import (
+    NO_PARSER,
+    CaptionScores,
+    score_captions,
+)
 from triptych_export.evaluation.coco.tokenization import Tokenizer
 
 CAPTION = "a red circle on white"
@@ -74,17 +78,23 @@ def test_a_java_that_runs_nothing_stops_no_other_measure() -> None:
     assert "failed" in scores.not_run["meteor"]
 
 
-@pytest.mark.skipif(not has_java(), reason="there is no Java")
-def test_meteor_of_what_people_wrote_is_one_whatever_the_signs_in_it() -> None:
-    scores = score_captions([CAPTION, "a ||| circle"], [[CAPTION], ["a | circle", "some hearts"]])
-    assert scores.meteor == pytest.approx(1)
-    assert scores.tokenizer is Tokenizer.PTB
+@pytest.fixture(scope="module")
+def with_java() -> CaptionScores:
+    """Of captions that are what people wrote, with the sign that METEOR divides sentences by."""
+    if not has_java():
+        pytest.skip("there is no Java")
+    return score_captions([CAPTION, "a ||| circle"], [[CAPTION], ["a | circle", "some hearts"]])
 
 
-@pytest.mark.skipif(not has_java(), reason="there is no Java")
+def test_with_java_meteor_runs_on_stanfords_tokens(with_java: CaptionScores) -> None:
+    assert with_java.meteor == pytest.approx(1)
+    assert with_java.tokenizer is Tokenizer.PTB
+
+
 @pytest.mark.skipif(
     any(Path(spice.__file__).parent.glob("lib/stanford-corenlp-*")),
     reason="SPICE's parser was downloaded",
 )
-def test_spice_downloads_nothing() -> None:
-    assert score_captions([CAPTION], [REFERENCES]).not_run == {"spice": NO_PARSER}
+def test_spice_does_not_run_where_its_parser_would_be_downloaded(with_java: CaptionScores) -> None:
+    assert with_java.spice is None
+    assert with_java.not_run == {"spice": NO_PARSER}
