@@ -21,7 +21,7 @@ LengthPenalty: TypeAlias = Annotated[
     float, typer.Option(min=-10, max=10, help="Of beam search: above 0 for longer texts.")
 ]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option(min=1, help="Only so many, the first ones of the file. [all]")
+    int | None, typer.Option(min=1, help="Only so many, the first ones of the file; default: all.")
 ]
 Concurrency: TypeAlias = Annotated[
     int, typer.Option(min=1, max=1024, help="Calls at once, which the gateway batches.")

@@ -21,10 +21,15 @@ def silent(stage: str, steps: int) -> Callable[[], None]:
 @contextmanager
 def bars() -> Iterator[Progress]:
     """A bar for each stage on the terminal's error output, gone at the end."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Bars(
-        *columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True
-    ) as shown:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    shown = Bars(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with shown:
 
         def begin(stage: str, steps: int) -> Callable[[], None]:
             return partial(shown.advance, shown.add_task(stage, total=steps))

@@ -42,13 +42,13 @@ def read_annotations(file: Path, images: Path, split: str = "") -> list[Annotate
 
 
 def _coco(file: Path, document: dict[str, Any], images: Path) -> Iterator[Annotated]:
-    captions: dict[Any, list[str]] = defaultdict(list)
+    captions: dict[int | str, list[str]] = defaultdict(list)
     for image_id, caption in read_records(
-        file, document, "annotations", lambda record: (record["image_id"], record["caption"])
+        file, document, "annotations", lambda record: (_id(record["image_id"]), record["caption"])
     ):
         captions[image_id].append(str(caption))
     for image_id, name in read_records(
-        file, document, "images", lambda record: (record["id"], record["file_name"])
+        file, document, "images", lambda record: (_id(record["id"]), str(record["file_name"]))
     ):
         if image_id in captions:
             yield Annotated(image_id, images / name, tuple(captions[image_id]))
@@ -69,6 +69,12 @@ def _karpathy(
 
 def _karpathy_record(record: Any) -> tuple[str, int | str, str, str, tuple[str, ...]]:
     name = str(record["filename"])
-    image_id = record.get("cocoid", record.get("imgid", name))
+    image_id = _id(record.get("cocoid", record.get("imgid", name)))
     captions = tuple(str(sentence["raw"]) for sentence in record["sentences"])
     return str(record["split"]), image_id, str(record.get("filepath", "")), name, captions
+
+
+def _id(value: Any) -> int | str:
+    if not isinstance(value, int | str):
+        raise TypeError(f"an id is a number or a string, not {value}")
+    return value

@@ -43,7 +43,7 @@ def coco(
     images: Images,
     annotations: Annotations,
     split: Annotated[
-        str, typer.Option(help="Split of a file in Karpathy's format. [test]", show_default=False)
+        str, typer.Option(help="Split of a file in Karpathy's format; default: test.")
     ] = "",
     prompt: Annotated[str, typer.Option(help="The beginning of every caption.")] = "",
     num_beams: Beams = PUBLISHED_BEAMS,

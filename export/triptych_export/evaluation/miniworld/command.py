@@ -25,7 +25,7 @@ LANGUAGES = ("English", "Chinese")
 def miniworld(
     only: Annotated[
         list[Measure] | None,
-        typer.Option(help="What to measure; several may be given. [all that the gateway can do]"),
+        typer.Option(help="What to measure; several may be given; default: all that can be."),
     ] = None,
     model: Annotated[str, typer.Option(help="Model that embeds; default: the gateway's.")] = "",
     language_model: Annotated[

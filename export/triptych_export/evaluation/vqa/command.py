@@ -48,7 +48,7 @@ def vqa(
         typer.Option(
             metavar="PATTERN",
             help="What picture files are called, with %d or %012d for the picture's id; "
-            f"of several the first that is there. [{', '.join(FILE_NAMES)}]",
+            f"of several the first that is there; default: {', '.join(FILE_NAMES)}.",
         ),
     ] = None,
     num_beams: Beams = PUBLISHED_BEAMS,
