@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from language import Described, Discussed, Talk
 from queries import Answer
+from talk import Described, Discussed, Talk
 
 from triptych.contact_sheet import Section, Tile, contact_sheet
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from language import Discussed, Talk, talk_about, talk_about_drawn
 from page import page
 from pictures import draw_pictures
 from queries import (
@@ -34,6 +33,7 @@ from queries import (
 )
 from rich.console import Console
 from rich.table import Column, Table
+from talk import Discussed, Talk, talk_about, talk_about_drawn
 
 from triptych import Client, Model
 from triptych_server.launch import GatewayProcess
