@@ -10,13 +10,18 @@ import numpy.typing as npt
 from triptych_server.engines.generators.spec import GeneratorSpec
 
 Buffer = npt.NDArray[np.float32]
+Lengths = npt.NDArray[np.int32]
+
+# Tokens of memory that rows which have gone may keep, beyond as many as all rows hold.
+_IDLE_TOKENS = 512
 
 
 class Cache:
     """A key and a value buffer a layer: `[rows, key-value heads, tokens, head size]` float32.
 
     There is room for more rows and tokens than are held; what lies beyond is undefined, and takes
-    memory only once it was written, so that short rows beside a long one stay small.
+    memory only once it was written, so that short rows beside a long one stay small. In all, the
+    memory is about twice what the rows hold, or less.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:
@@ -30,29 +35,23 @@ class Cache:
         self._rows = self._tokens = 0
         self._buffers: list[Buffer] = []
         self._scratch: list[Buffer] = []
+        self._written = np.zeros(0, np.int32)  # tokens of each row that have memory
 
-    def fit(self, rows: int, tokens: int, held: int, longest: int) -> None:
-        """Make room for `rows` of `tokens`, keeping the first `held` rows and `longest` tokens.
+    def fit(self, rows: int, tokens: int, lengths: Lengths) -> None:
+        """Make room for `rows` of `tokens`, keeping the first rows, which hold `lengths`.
 
         Room grows to the next power of two, and shrinks when three quarters of it are too much.
         """
+        held = len(lengths)
+        self._written[:held] = np.maximum(self._written[:held], lengths)
         wanted_rows, wanted_tokens = _power(rows), min(_power(tokens), self._most_tokens)
-        small = wanted_rows > self._rows or wanted_tokens > self._tokens
-        large = 4 * wanted_rows * wanted_tokens <= self._rows * self._tokens
-        if not small and not large:
-            return
-        if small:
-            wanted_rows = max(wanted_rows, self._rows)
-            wanted_tokens = max(wanted_tokens, self._tokens)
-        shape = (wanted_rows, self._heads, wanted_tokens, self._size)
-        old, self._buffers = self._buffers, []
-        for index in range(self._count):
-            buffer = _reserve(shape)
-            if old:
-                buffer[:held, :, :longest] = old[index][:held, :, :longest]
-                old[index] = buffer  # frees the old one before the next is made
-            self._buffers.append(buffer)
-        self._rows, self._tokens = wanted_rows, wanted_tokens
+        if wanted_rows > self._rows or wanted_tokens > self._tokens:
+            self._move_to(max(wanted_rows, self._rows), max(wanted_tokens, self._tokens), lengths)
+        elif (
+            4 * wanted_rows * wanted_tokens <= self._rows * self._tokens
+            or self._written.sum() > 2 * lengths.sum() + _IDLE_TOKENS
+        ):
+            self._move_to(wanted_rows, wanted_tokens, lengths)
 
     def rows(self, count: int) -> list[Buffer]:
         """Contiguous views of the first rows: key and value of each layer in turn."""
@@ -67,13 +66,30 @@ class Cache:
 
     def put(self, rows: Sequence[int], prompts: Sequence[Buffer]) -> None:
         """Store `prompts` as the beginnings of these rows."""
+        length = prompts[0].shape[2]
         for buffer, prompt in zip(self._buffers, prompts, strict=True):
-            buffer[rows, :, : prompt.shape[2]] = prompt
+            buffer[rows, :, :length] = prompt
+        self._written[rows] = np.maximum(self._written[rows], length)
 
     def move(self, sources: Sequence[int], targets: Sequence[int], longest: int) -> None:
         """Copy rows onto others at once, `longest` tokens of each."""
         for buffer in self._buffers:
             buffer[targets, :, :longest] = buffer[sources, :, :longest]
+        self._written[targets] = np.maximum(self._written[targets], longest)
+
+    def _move_to(self, rows: int, tokens: int, lengths: Lengths) -> None:
+        """Take new buffers, and along what the first rows hold."""
+        old, self._buffers = self._buffers, []
+        for index in range(self._count):
+            buffer = _reserve((rows, self._heads, tokens, self._size))
+            for row, length in enumerate(lengths):
+                buffer[row, :, :length] = old[index][row, :, :length]
+            if old:
+                old[index] = buffer  # frees the old one before the next is made
+            self._buffers.append(buffer)
+        self._rows, self._tokens = rows, tokens
+        self._written = np.zeros(rows, np.int32)
+        self._written[: len(lengths)] = lengths
 
 
 def _power(number: int) -> int:

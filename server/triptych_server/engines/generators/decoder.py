@@ -14,7 +14,13 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from triptych_server.engines.generators.cache import Cache
-from triptych_server.engines.generators.spec import NETWORK_FILE, GeneratorSpec, asset_path
+from triptych_server.engines.generators.spec import (
+    NETWORK_FILE,
+    SPEC_FILE,
+    GeneratorSpec,
+    SpecError,
+    asset_path,
+)
 
 Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
@@ -38,9 +44,13 @@ class Decoder:
         self.spec = spec
         self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
         self._embedding = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
+        shape = (spec.vocabulary, spec.hidden_size)
+        if self._embedding.shape != shape:
+            raise SpecError(f"{spec.name}/{spec.embedding.file}: it is no table of {shape}")
         self._session = ort.InferenceSession(
             folder / NETWORK_FILE, _options(threads), providers=["CPUExecutionProvider"]
         )
+        _check(self._session, spec)
 
     def embed(self, ids: Sequence[int] | Ids) -> Floats:
         """Token embeddings `[n, H]` float32. Raises `ValueError` for an unknown id."""
@@ -80,10 +90,9 @@ class Decoder:
         for name, array in inputs.items():
             _bind(binding.bind_input, name, array)
         _bind(binding.bind_output, "logits", logits)
-        for index, buffer in enumerate(cache):
-            kind = ("key", "value")[index % 2]
-            _bind(binding.bind_input, f"past_{kind}_{index // 2}", buffer)
-            _bind(binding.bind_output, f"present_{kind}_{index // 2}", buffer)
+        for name, buffer in zip(_caches(self.spec.layers), cache, strict=True):
+            _bind(binding.bind_input, f"past_{name}", buffer)
+            _bind(binding.bind_output, f"present_{name}", buffer)
         self._session.run_with_iobinding(binding)
         return logits
 
@@ -169,7 +178,7 @@ class DecoderBatch:
         self._lengths = self._lengths[list(rows)]
 
     def _fit(self, rows: int, tokens: int) -> None:
-        self._cache.fit(max(rows, len(self)), tokens, len(self), self._longest())
+        self._cache.fit(max(rows, len(self)), tokens, self._lengths)
 
     def _longest(self) -> int:
         return int(self._lengths.max(initial=0))
@@ -194,6 +203,31 @@ def _groups(lengths: npt.NDArray[np.int32]) -> list[list[int]]:
         else:
             groups.append([index])
     return groups
+
+
+def _check(session: ort.InferenceSession, spec: GeneratorSpec) -> None:
+    """Refuse a network of other sizes than its spec says."""
+    expected: dict[str, tuple[int, ...]] = {
+        "embeddings": (spec.hidden_size,),
+        "positions": (),
+        "lengths": (),
+        "logits": (spec.vocabulary,),
+    }
+    for cache in _caches(spec.layers):
+        expected[f"past_{cache}"] = expected[f"present_{cache}"] = (
+            spec.key_value_heads,
+            spec.head_size,
+        )
+    found = {
+        tensor.name: tuple(size for size in tensor.shape if isinstance(size, int))
+        for tensor in [*session.get_inputs(), *session.get_outputs()]
+    }
+    if found != expected:
+        raise SpecError(f"{spec.name}/{NETWORK_FILE}: not the network that {SPEC_FILE} describes")
+
+
+def _caches(layers: int) -> list[str]:
+    return [f"{kind}_{layer}" for layer in range(layers) for kind in ("key", "value")]
 
 
 def _options(threads: int) -> ort.SessionOptions:
