@@ -124,7 +124,12 @@ class Gateway:
         reranker = Reranker(store, catalog, matcher)
         retrieval = Retrieval(store, catalog, embedder, reranker, executor)
         prefixes = ImagePrefixes(encoding, executor)
-        captioner = Captioner(catalog, prefixes, CaptionScorer(catalog, embedder, matcher))
+        captioner = Captioner(
+            catalog,
+            prefixes,
+            CaptionScorer(catalog, embedder, matcher),
+            queue=settings.generator_queue,
+        )
 
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
             EmbeddingService(catalog, embedder, bounds), server

@@ -94,6 +94,20 @@ def write_prefix(folder: Path, model: str, parameters: Mapping[str, str] = OF_PA
     )
 
 
+def write_image_prefix(folder: Path, model: str) -> None:
+    """Write pixels -> prefix `[4, 16]`: both networks above in one."""
+    fused = onnx.compose.merge_models(
+        _vision_network(), _prefix_network(), io_map=[("patches", "patches")]
+    )
+    write_encoder(
+        folder / "1",
+        fused,
+        inputs=VISION_INPUTS,
+        output=PREFIX_OUTPUT,
+        parameters=COMMON | PICTURES | {"role": "image_prefix", "model": model},
+    )
+
+
 def write_itm(folder: Path, model: str, parameters: Mapping[str, str] = OF_PATCHES) -> None:
     """Write patches and texts -> logits `[2]`."""
     write_encoder(

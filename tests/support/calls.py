@@ -9,7 +9,13 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
 from PIL import Image
 
-from triptych.v1 import embedding_pb2_grpc, media_pb2, model_pb2_grpc, search_pb2_grpc
+from triptych.v1 import (
+    embedding_pb2_grpc,
+    media_pb2,
+    model_pb2_grpc,
+    search_pb2_grpc,
+    vision_language_pb2_grpc,
+)
 
 MODEL = "miniworld-clip"
 
@@ -22,6 +28,7 @@ class Stubs:
         self.embedding = embedding_pb2_grpc.EmbeddingServiceStub(channel)
         self.search = search_pb2_grpc.SearchServiceStub(channel)
         self.model = model_pb2_grpc.ModelServiceStub(channel)
+        self.vision_language = vision_language_pb2_grpc.VisionLanguageServiceStub(channel)
 
 
 def text(value: str) -> media_pb2.Content:

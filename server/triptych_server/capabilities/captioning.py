@@ -2,11 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from triptych_server.capabilities.caption_scores import CaptionScorer, Scorers
-from triptych_server.capabilities.concurrency import admitted, run_all
+from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.embedding import OF_ONE_INPUT
 from triptych_server.capabilities.generation import (
     Completion,
@@ -22,7 +22,7 @@ from triptych_server.engines.generators.protocol import Generator, Prompt, Sampl
 from triptych_server.errors import TriptychError
 from triptych_server.media.content import Image, Text
 
-# Pictures of one call under way at once: enough to fill a batch, and few beside other calls.
+# Pictures of one call under way at once: enough to fill a batch, few beside those of other calls.
 SIDE_BY_SIDE = 16
 
 
@@ -91,41 +91,47 @@ class _Job:
     generator: Generator
     sampling: Sampling
     scorers: Scorers
+    encoding: Patience = field(default_factory=Patience)
+    generating: Patience = field(default_factory=Patience)
+    # What was generated is not thrown away because nobody has room to score it.
+    scoring: Patience = field(default_factory=lambda: Patience(begun=True))
 
 
 class Captioner:
-    """Captions pictures with the models of a catalog."""
+    """Captions pictures with the models of a catalog. `queue` requests may wait for a generator:
+    no call asks for more at once."""
 
     def __init__(
-        self, catalog: ModelCatalog, prefixes: ImagePrefixes, scorer: CaptionScorer
+        self, catalog: ModelCatalog, prefixes: ImagePrefixes, scorer: CaptionScorer, *, queue: int
     ) -> None:
         self._catalog = catalog
         self._prefixes = prefixes
         self._scorer = scorer
+        self._side_by_side = min(queue, SIDE_BY_SIDE)
 
     async def caption(self, query: CaptionQuery) -> Captioned:
         """Caption each picture by itself, several side by side.
 
         What is wrong with a picture is returned in its place, with the field inside the picture.
         All else is raised: `FailedPrecondition` and `InvalidArgument` before any work, and
-        `ResourceExhausted` when there is no room for the first picture; the others wait for it.
+        `ResourceExhausted` when there is room for none of the pictures; if there is for one, the
+        others wait for it.
         """
         job = await self._prepare(query)
-        room = asyncio.Semaphore(SIDE_BY_SIDE)
+        room = asyncio.Semaphore(self._side_by_side)
 
-        async def outcome(position: int) -> Captions | TriptychError:
-            image = query.images[position]
+        async def outcome(image: Image | TriptychError) -> Captions | TriptychError:
             if isinstance(image, TriptychError):
                 return image
             async with room:
                 try:
-                    return await self._caption(job, image, wait=position > 0)
+                    return await self._caption(job, image)
                 except TriptychError as error:
                     if error.code not in OF_ONE_INPUT:
                         raise
                     return error
 
-        outcomes = await run_all(outcome(position) for position in range(len(query.images)))
+        outcomes = await run_all(map(outcome, query.images))
         return Captioned(job.model.name, outcomes)
 
     async def _prepare(self, query: CaptionQuery) -> _Job:
@@ -140,14 +146,15 @@ class Captioner:
         sampling = query.generation.within(spec, tokens, "prompt")
         return _Job(query, model, generator, sampling, scorers)
 
-    async def _caption(self, job: _Job, image: Image, *, wait: bool) -> Captions:
-        """The captions of one picture; `wait` for room where there is none."""
+    async def _caption(self, job: _Job, image: Image) -> Captions:
         query = job.query
-        prefix = await admitted(lambda: self._prefixes.encode(job.model, image), wait=wait)
+        prefix = await job.encoding.admitted(lambda: self._prefixes.encode(job.model, image))
         prompt: Prompt = [prefix.soft, Text(query.prompt)]
-        written = await admitted(lambda: generate(job.generator, prompt, job.sampling), wait=wait)
+        written = await job.generating.admitted(
+            lambda: generate(job.generator, prompt, job.sampling)
+        )
         texts = [(query.prompt + each.text).strip() for each in written.completions]
-        scores = await admitted(lambda: self._scorer.score(job.scorers, image, texts), wait=wait)
+        scores = await job.scoring.admitted(lambda: self._scorer.score(job.scorers, image, texts))
         captions = [
             Caption(text, completion, clip, itm)
             for text, completion, clip, itm in zip(

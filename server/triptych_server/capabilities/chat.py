@@ -64,7 +64,7 @@ class Chat:
         job = await self._prepare(model, conversation, generation)
         prefixes = await run_all(self._encode(job.model, picture) for picture in job.pictures)
         prompt: Prompt = [*(prefix.soft for prefix in prefixes), Text(job.excerpt.text)]
-        progress, ends = Progress(), _Ends()
+        progress, ends = Progress(), Ends()
         try:
             async with aclosing(job.generator.generate(prompt, job.sampling)) as deltas:
                 async for delta in deltas:
@@ -106,7 +106,7 @@ class Chat:
             raise error.within(f"{picture.field}.image") from None
 
 
-class _Ends:
+class Ends:
     """Takes the white space off both ends of a text that comes in pieces."""
 
     def __init__(self) -> None:

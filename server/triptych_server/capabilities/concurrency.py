@@ -25,15 +25,35 @@ async def run_all(jobs: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     return [task.result() for task in tasks]
 
 
-async def admitted(attempt: Callable[[], Awaitable[T]], *, wait: bool) -> T:
-    """Do what a full queue may refuse; with `wait`, until there is room for it."""
-    while True:
-        try:
-            return await attempt()
-        except ResourceExhausted as error:
-            if not wait:
-                raise
-            await asyncio.sleep(error.retry_after or 0)
+class Patience:
+    """Lets parts of one call wait for room in a queue, but not a call that found none at all.
+
+    `begun` says that room was found before.
+    """
+
+    def __init__(self, *, begun: bool = False) -> None:
+        self._begun = begun
+        self._attempts = 0
+
+    async def admitted(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Do what a full queue may refuse, again and again until there is room.
+
+        Raises `ResourceExhausted` while no part has found room and no other one is trying to.
+        """
+        while True:
+            self._attempts += 1
+            try:
+                result = await attempt()
+            except ResourceExhausted as error:
+                if not self._begun and self._attempts == 1:
+                    raise
+                delay = error.retry_after or 0
+            else:
+                self._begun = True
+                return result
+            finally:
+                self._attempts -= 1
+            await asyncio.sleep(delay)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.capabilities.concurrency import admitted, run_all
+from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
@@ -55,6 +55,7 @@ class Embedder:
         self._encoding = Encoding(engine, catalog)
         self._executor = executor
         self._stream_room = asyncio.Semaphore(max(stream_contents, 1))
+        self._patience = Patience(begun=True)
 
     async def embed(self, model: Model, content: Content, *, alone: bool = False) -> Embedded:
         """Embed one content; raises `InvalidArgument` with the field inside the content.
@@ -68,7 +69,7 @@ class Embedder:
     async def embed_patiently(self, model: Model, content: Content) -> Embedded:
         """The same for contents of a stream, which wait for room where a call would be refused."""
         async with self._stream_room:
-            return await admitted(lambda: self.embed(model, content), wait=True)
+            return await self._patience.admitted(lambda: self.embed(model, content))
 
     async def embed_all(
         self, model: Model, contents: Iterable[Content | TriptychError]

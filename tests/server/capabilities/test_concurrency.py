@@ -1,11 +1,18 @@
-"""Streams worked on side by side, within bounds."""
+"""Streams and parts of calls worked on side by side, within bounds."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from triptych_server.capabilities.concurrency import Bounds, as_completed, in_order, run_all
+from triptych_server.capabilities.concurrency import (
+    Bounds,
+    Patience,
+    as_completed,
+    in_order,
+    run_all,
+)
+from triptych_server.errors import ResourceExhausted
 
 WIDE = Bounds(pieces=100, size=1000)
 
@@ -126,3 +133,36 @@ async def test_leaving_early_cancels_the_work() -> None:
     await asyncio.sleep(0)
     await stream.aclose()
     assert cancelled.is_set()
+
+
+class Narrow:
+    """A queue with `places`; who finds none is refused at once."""
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+
+    async def enter(self) -> str:
+        if not self._places:
+            raise ResourceExhausted("full", retry_after=0)
+        self._places -= 1
+        await asyncio.sleep(0)
+        self._places += 1
+        return "in"
+
+
+async def test_parts_of_a_call_wait_for_the_room_of_one() -> None:
+    queue, patience = Narrow(1), Patience()
+    found = await run_all(patience.admitted(queue.enter) for _ in range(5))
+    assert found == ["in"] * 5
+
+
+async def test_call_that_finds_no_room_is_refused() -> None:
+    queue, patience = Narrow(0), Patience()
+    with pytest.raises(ResourceExhausted):
+        await run_all(patience.admitted(queue.enter) for _ in range(5))
+
+
+async def test_call_that_found_room_before_waits() -> None:
+    queue, patience = Narrow(0), Patience(begun=True)
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(patience.admitted(queue.enter), 0.01)
