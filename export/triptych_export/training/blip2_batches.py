@@ -29,16 +29,16 @@ _PHOTOS = ("a photo of", "a picture of")
 _PHOTOGRAPHED = 0.2  # how many pictures have a caption that begins so
 # How often each type is asked, against the others that the scene allows.
 _WEIGHTS: dict[QuestionType, float] = {
-    "colour": 2,
-    "shape": 1.5,
+    "colour": 1.5,
+    "shape": 1,
     "size": 1,
     "texture": 1,
-    "count": 1.5,
-    "existence": 2.5,
-    "position": 1,
-    "relation": 3,
+    "count": 2,
+    "existence": 3.5,
+    "position": 1.5,
+    "relation": 2,
     "background": 0.25,
-    "yes_no": 3,
+    "yes_no": 4,
 }
 
 

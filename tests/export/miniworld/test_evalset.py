@@ -10,9 +10,13 @@ from triptych_export.miniworld.evalset import (
     AttributePairs,
     attribute_accuracy,
     attribute_pairs,
+    chat_set,
+    near_duplicate_set,
+    question_set,
     recall_at_1,
     retrieval_set,
 )
+from triptych_export.miniworld.questions import QUESTION_TYPES
 from triptych_export.miniworld.world import (
     CHANGES,
     Change,
@@ -106,7 +110,44 @@ def test_the_retrieval_set_has_no_two_scenes_alike() -> None:
     assert min(relations.count(name) for name in set(relations)) > 80
 
 
+def test_questions_are_balanced_over_types_and_languages() -> None:
+    asked = question_set(400)
+    assert asked.pictures.shape == (400, 64, 64, 3)
+    for kind in QUESTION_TYPES:
+        for language in ("en", "zh"):
+            of_kind = [q for q in asked.questions if (q.type, q.language) == (kind, language)]
+            assert len(of_kind) == 20
+    assert all(len(turns) == 1 for turns in asked.turns)
+    assert {len(scene.objects) for scene in asked.scenes} == {1, 2}
+
+
+def test_chats_have_turns_before_the_one_to_answer() -> None:
+    chats = chat_set(60)
+    assert chats.pictures.shape == (60, 64, 64, 3)
+    assert {len(turns) for turns in chats.turns} == {2, 3, 4}
+    assert [turns[-1] for turns in chats.turns] == chats.questions
+
+
+def test_near_duplicates_differ_in_position_or_relation_alone_and_look_alike() -> None:
+    drawn = near_duplicate_set(60)
+    assert len({scene.canonical() for scene in drawn.scenes}) == 60
+    families: dict[tuple[object, ...], list[int]] = {}
+    for index, scene in enumerate(drawn.scenes):
+        told = scene.canonical()
+        key = (frozenset(told.objects), told.background, told.position is None)
+        families.setdefault(key, []).append(index)
+    assert {len(family) for family in families.values()} >= {4, 9}
+    pictures = drawn.pictures.astype(np.float64)
+    for family in families.values():
+        others = np.abs(pictures[family[1:]] - pictures[family[0]]).mean(axis=(1, 2, 3))
+        strangers = np.abs(pictures - pictures[family[0]]).mean(axis=(1, 2, 3))
+        assert others.mean() < np.median(strangers)
+
+
 def test_sets_are_the_same_each_time() -> None:
+    one, other = question_set(40), question_set(40)
+    assert one.turns == other.turns
+    assert np.array_equal(one.pictures, other.pictures)
     first, again = attribute_pairs("shape", count=20), attribute_pairs("shape", count=20)
     assert first.scenes == again.scenes
     assert first.changed == again.changed
