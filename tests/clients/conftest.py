@@ -1,8 +1,10 @@
 """Where the gateway is, and a few pictures to send it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from language import write_models
 from PIL import Image, ImageDraw
 
 from triptych_server.launch import GatewayProcess
@@ -26,3 +28,12 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ImageDraw.Draw(image).ellipse((17, 17, 47, 47), fill=colour)
         image.save(directory / "circles" / f"{colour}.png")
     return directory
+
+
+@pytest.fixture(scope="session")
+def language_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The target of a gateway whose models, of `language`, describe, answer, chat and match."""
+    folder = tmp_path_factory.mktemp("language")
+    flags = ("--repository", write_models(folder), "--data", folder / "data")
+    with GatewayProcess(*flags, log=folder / "log") as process:
+        yield process.target

@@ -34,20 +34,18 @@ if TYPE_CHECKING:
         Talk,
         Usage,
     )
+    from triptych.models import Encoder, Generator, Model
     from triptych.types import (
         Collection,
         Deleted,
         Embedding,
         Embeddings,
-        Encoder,
-        Generator,
         Hit,
         Hits,
         Index,
         IndexKind,
         Item,
         ItemRef,
-        Model,
         Query,
         Ranked,
         Ranking,
@@ -116,6 +114,7 @@ _MODULES = {
     "Content": "triptych.contents",
     "Picture": "triptych.contents",
     "TriptychError": "triptych.errors",
+    **dict.fromkeys(("Encoder", "Generator", "Model"), "triptych.models"),
     **dict.fromkeys(
         (
             "Answer",

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Iterator
 
 from triptych import requests, responses
+from triptych.models import Model
 from triptych.transport import Transport
-from triptych.types import Collection, Deleted, Index, Model, StoredItem
+from triptych.types import Collection, Deleted, Index, StoredItem
 from triptych.v1 import model_pb2, search_pb2
 
 

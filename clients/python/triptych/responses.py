@@ -7,18 +7,16 @@ from google.protobuf import duration_pb2
 
 from triptych import metadata, vectors
 from triptych.errors import TriptychError, from_item_error
+from triptych.models import Encoder, Generator, Model
 from triptych.types import (
     Collection,
     Deleted,
     Embedding,
     Embeddings,
-    Encoder,
-    Generator,
     Hit,
     Hits,
     Index,
     IndexKind,
-    Model,
     Ranked,
     Ranking,
     StoredItem,

@@ -105,7 +105,7 @@ class Talker(vision_language_pb2_grpc.VisionLanguageServiceServicer):
         self.requests.append(request)
         count = request.num_captions or 1
         unreadable = media_pb2.ItemError(
-            code=3, reason="IMAGE_UNREADABLE", field="image.encoded", message="no picture"
+            code=3, reason="IMAGE_UNREADABLE", field="encoded", message="no picture"
         )
         return vision_language_pb2.CaptionResponse(
             results=[

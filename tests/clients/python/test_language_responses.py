@@ -43,12 +43,12 @@ def test_a_score_of_zero_is_not_one_that_is_absent() -> None:
 
 def test_a_picture_that_failed_has_no_captions_but_an_error() -> None:
     response = caption_response("a")
-    error = media_pb2.ItemError(code=3, field="image.encoded", message="broken")
+    error = media_pb2.ItemError(code=3, field="encoded", message="broken")
     response.results.append(vision_language_pb2.CaptionResult(error=error))
     captions = responses.captions([response])
     assert isinstance(captions[1].error, errors.InvalidArgumentError)
     assert captions[1].captions == ()
-    with pytest.raises(errors.InvalidArgumentError, match=r"images\[1\].image.encoded: broken"):
+    with pytest.raises(errors.InvalidArgumentError, match=r"images\[1\].encoded: broken"):
         _ = captions.texts
 
 

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator, Iterable
 
 from triptych import requests, responses
 from triptych.aio.transport import Transport
-from triptych.types import Collection, Deleted, Index, Model, StoredItem
+from triptych.models import Model
+from triptych.types import Collection, Deleted, Index, StoredItem
 from triptych.v1 import model_pb2, search_pb2
 
 

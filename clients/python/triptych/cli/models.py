@@ -6,7 +6,7 @@ from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from triptych.cli.options import Json, Target, Timeout
 from triptych.cli.output import print_json, print_table
 from triptych.client import Client
-from triptych.types import Encoder, Generator, Model
+from triptych.models import Encoder, Generator, Model
 
 
 def list_models(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from language import FUSED, TWO_STEP
 
 
 def test_help_lists_every_command_and_loads_none_of_the_extras(run: Any) -> None:
@@ -117,9 +118,18 @@ def test_no_gateway_is_one_line(run: Any) -> None:
 
 
 def test_models_are_listed(run: Any, run_json: Any) -> None:
-    (model, *_) = run_json("models")["models"]
-    assert {encoder["role"] for encoder in model["encoders"]} == {"image_encoder", "text_encoder"}
-    assert model["name"] in run("models").stdout
+    models = {model["name"]: model for model in run_json("models")["models"]}
+    clip = models["miniworld-clip"]
+    assert {encoder["role"] for encoder in clip["encoders"]} == {"image_encoder", "text_encoder"}
+    assert clip["generator"] is None
+    table = run("models").stdout
+    assert all(name in table for name in models)
+
+
+def test_generators_are_listed_with_their_models(run: Any, language_gateway: str) -> None:
+    table = run("models", "--target", language_gateway).stdout.splitlines()
+    assert any(row.split()[0] == FUSED and "generator (opt)" in row for row in table)
+    assert any(row.split()[0] == TWO_STEP and " itm " in row for row in table)
 
 
 def test_items_are_shown_saved_and_deleted(

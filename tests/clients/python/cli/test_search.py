@@ -100,3 +100,20 @@ def test_open_shows_the_page_in_the_browser(
     page = Path(address.removeprefix("file://"))
     assert "<figure>" in page.read_text()
     shutil.rmtree(page.parent)
+
+
+def test_reranked_hits_show_both_scores(
+    run: Any, run_json: Any, pictures: Path, language_gateway: str, tmp_path: Path
+) -> None:
+    name, at = f"test-{uuid.uuid4().hex[:12]}", ("--target", language_gateway)
+    run("ingest", pictures, "-c", name, "--model", "miniworld-clip", *at)
+    query = ("search", "-c", name, "--text", "red", "--rerank", "itm", *at)
+    hits = run_json(*query, "--candidates", 8)["hits"]
+    assert hits[0]["id"] == "circles/red.png"
+    scores = [hit["itm_score"] for hit in hits]
+    assert (len(scores), scores) == (8, sorted(scores, reverse=True))
+    table = run(*query, "--candidates", 3, "--html", tmp_path / "hits.html").stdout.splitlines()
+    assert (table[0].split()[:3], len(table)) == (["itm", "score", "id"], 1 + 3)
+    assert "No hits" not in (tmp_path / "hits.html").read_text()
+    missing = run(*query, "--rerank-model", "missing", expect=1)
+    assert missing.stderr.startswith("error: NOT_FOUND: rerank.model")
