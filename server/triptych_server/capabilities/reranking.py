@@ -2,14 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.queries import RankedHit, Rerank
 from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.engines.collections import CollectionStore, Hit, Include, StoredItem
+from triptych_server.engines.collections import CollectionStore, Hit, Include
 from triptych_server.errors import (
     FailedPrecondition,
     Internal,
@@ -22,23 +22,6 @@ from triptych_server.media.image import Pixels
 
 STEP = 32  # pictures of one call that are in memory at once, decoded
 FILES = 8  # stored files in memory at once, over all calls: up to 20 MiB each, often far less
-
-
-@dataclass(frozen=True, slots=True)
-class Rerank:
-    """To compare the `candidates` nearest items by `model`, empty for the default."""
-
-    model: str
-    candidates: int
-
-
-@dataclass(frozen=True, slots=True)
-class RankedHit:
-    """An item of a search: its cosine, and where it was reranked its probability of a match."""
-
-    item: StoredItem
-    score: float
-    itm_score: float | None = None
 
 
 class Reranker:

@@ -12,7 +12,17 @@ import numpy.typing as npt
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.embedding import Embedded, Embedder
 from triptych_server.capabilities.models import Model, ModelCatalog
-from triptych_server.capabilities.reranking import RankedHit, Rerank, Reranker
+from triptych_server.capabilities.queries import (
+    MAX_DEPTH,
+    ItemReference,
+    RankedHit,
+    Rerank,
+    SearchQuery,
+    SearchResult,
+    Term,
+    Vector,
+)
+from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.collections import (
     Collection,
@@ -30,51 +40,7 @@ from triptych_server.errors import FailedPrecondition, InvalidArgument, NotFound
 from triptych_server.media.content import Content, RawImage, Text
 from triptych_server.media.image import to_png
 
-MAX_DEPTH = 10_000  # hits that a search reaches, all its pages together
 LEAST_NORM = 1e-6  # of a sum of unit vectors; below, only rounding is left of it
-
-Vector = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class ItemReference:
-    """An item of the collection that is searched."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """One part of a query; a vector is `[D]` float32 of any length but zero."""
-
-    source: Content | Vector | ItemReference
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
-class SearchQuery:
-    """What to find in which collection, and which part of the hits.
-
-    With `rerank` there is one term, and it is a text of positive weight.
-    """
-
-    collection: str
-    terms: Sequence[Term]
-    limit: int
-    offset: int
-    threshold: float | None
-    filter: Filter | None
-    include: Include
-    rerank: Rerank | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SearchResult:
-    """`more` says whether there are hits behind these."""
-
-    hits: Sequence[RankedHit]
-    more: bool
-    times: StageTimes
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 from triptych.v1 import search_pb2, search_pb2_grpc
 from triptych_server.capabilities.concurrency import Bounds, in_order, run_all
-from triptych_server.capabilities.retrieval import MAX_DEPTH, Prepared, Retrieval, SearchQuery
+from triptych_server.capabilities.queries import MAX_DEPTH, SearchQuery
+from triptych_server.capabilities.retrieval import Prepared, Retrieval
 from triptych_server.capabilities.timing import Stopwatch
 from triptych_server.engines.collections import Collection, Include
 from triptych_server.engines.collections.filters import Filter, FilterSyntaxError, parse

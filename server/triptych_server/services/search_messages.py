@@ -7,8 +7,8 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from triptych.v1 import search_pb2
-from triptych_server.capabilities.reranking import RankedHit, Rerank
-from triptych_server.capabilities.retrieval import Draft, ItemReference, Prepared, Term
+from triptych_server.capabilities.queries import ItemReference, RankedHit, Rerank, Term
+from triptych_server.capabilities.retrieval import Draft, Prepared
 from triptych_server.engines.collections import Collection, IndexKind, IndexPolicy, StoredItem
 from triptych_server.errors import NotFound, TriptychError
 from triptych_server.services import media

@@ -14,7 +14,8 @@ from vectors import unit
 from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import ModelCatalog
-from triptych_server.capabilities.reranking import FILES, RankedHit, Rerank, Reranker
+from triptych_server.capabilities.queries import RankedHit, Rerank
+from triptych_server.capabilities.reranking import FILES, Reranker
 from triptych_server.engines.collections import Hit, Include, Item, StoredContent, StoredItem
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.engines.encoders.onnx import OnnxEngine
