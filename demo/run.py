@@ -80,7 +80,7 @@ def main(
         answers = [answer(client, name, query) for query in queries]
         talk = Talk()
         if writes and pictures:
-            files = {path.name: path.read_bytes() for path in photographs}
+            files = {str(path.relative_to(folder)): path.read_bytes() for path in photographs}
             talk = talk_about(client, files, itm=matches)
         elif writes:
             talk = talk_about_drawn(client, itm=matches)

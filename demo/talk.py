@@ -15,7 +15,7 @@ QUESTIONS: Mapping[str, Sequence[str]] = {
     STAR: ("what colour is the star?", "where is the star?", "背景是什么颜色?"),
     PAIR: ("what is to the left of the yellow square?", "is the circle plain or striped?"),
     TRIANGLE: ("is the triangle small or large?", "how many stars are there?", "有几个物体?"),
-    CIRCLE: ("is the circle above the star?", "what shape is the blue object?"),
+    CIRCLE: ("is the red circle above the blue star?", "what shape is the blue object?"),
     CROSS: ("what shape is the green object?", "is there a pink heart?", "心形有多大?"),
 }
 # Later questions mean by `it` what an earlier one spoke of.
