@@ -73,6 +73,7 @@ def test_an_error_on_the_way_is_raised_and_leaves_the_text(serve: Any, talker: A
         with pytest.raises(errors.UnavailableError, match="gone"):
             stream.read()
     assert (stream.text, stream.end) == ("one two ", None)
+    assert len(talker.requests) == 1
 
 
 def test_an_answer_that_falls_silent_runs_into_the_deadline(serve: Any, talker: Any) -> None:

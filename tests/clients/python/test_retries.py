@@ -12,7 +12,15 @@ from grpc_status import rpc_status
 
 import triptych
 from triptych import Client, errors
-from triptych.v1 import embedding_pb2, embedding_pb2_grpc, media_pb2, search_pb2, search_pb2_grpc
+from triptych.v1 import (
+    embedding_pb2,
+    embedding_pb2_grpc,
+    media_pb2,
+    search_pb2,
+    search_pb2_grpc,
+    vision_language_pb2,
+    vision_language_pb2_grpc,
+)
 
 RED = np.zeros((8, 8, 3), np.uint8)
 
@@ -23,7 +31,11 @@ def abort(context: Any, code: grpc.StatusCode, pushback_ms: int | None = None) -
     context.abort(code, "not now")
 
 
-class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer, search_pb2_grpc.SearchServiceServicer):
+class Flaky(
+    embedding_pb2_grpc.EmbeddingServiceServicer,
+    search_pb2_grpc.SearchServiceServicer,
+    vision_language_pb2_grpc.VisionLanguageServiceServicer,
+):
     """Fails the first `failures` attempts of each kind of call."""
 
     def __init__(self, failures: int, code: grpc.StatusCode, pushback_ms: int | None = 1) -> None:
@@ -49,6 +61,14 @@ class Flaky(embedding_pb2_grpc.EmbeddingServiceServicer, search_pb2_grpc.SearchS
         result = embedding_pb2.EmbedResult(embedding=embedding_pb2.Embedding(vector=vector))
         return embedding_pb2.EmbedResponse(results=[result] * len(request.contents))
 
+    def Caption(self, request: Any, context: Any) -> Any:
+        self._attempt(context)
+        return vision_language_pb2.CaptionResponse()
+
+    def Answer(self, request: Any, context: Any) -> Any:
+        self._attempt(context)
+        return vision_language_pb2.AnswerResponse(answer="a")
+
     def CreateCollection(self, request: Any, context: Any) -> Any:
         self._attempt(context)
         return search_pb2.CreateCollectionResponse(collection=request.collection)
@@ -66,6 +86,14 @@ def test_a_call_succeeds_when_the_fifth_attempt_does(serve: Any, code: grpc.Stat
     flaky = Flaky(4, code)
     with Client(serve(flaky)) as client:
         assert client.embed("a").vectors.shape == (1, 1)
+    assert flaky.attempts == 5
+
+
+@pytest.mark.parametrize("call", [lambda c: c.caption(RED), lambda c: c.answer(RED, "what?")])
+def test_captions_and_answers_are_retried(serve: Any, call: Any) -> None:
+    flaky = Flaky(4, grpc.StatusCode.UNAVAILABLE)
+    with Client(serve(flaky)) as client:
+        call(client)
     assert flaky.attempts == 5
 
 
