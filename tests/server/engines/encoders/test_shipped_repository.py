@@ -11,7 +11,7 @@ from tritonserver import TritonServer
 from triptych_server.engines.encoders import EncoderSpec, Role, Tensors
 from triptych_server.engines.encoders.onnx import OnnxEngine
 from triptych_server.engines.encoders.repository import read_asset, read_config
-from triptych_server.engines.encoders.spec import spec_from_config
+from triptych_server.engines.encoders.spec import SIGNATURES, spec_from_config
 from triptych_server.engines.encoders.triton import TritonEngine
 
 REPOSITORY = Path(__file__).parents[4] / "model_repository"
@@ -28,18 +28,25 @@ def server() -> Iterator[TritonServer]:
 
 
 def batch(spec: EncoderSpec, rows: int, length: int, seed: int = 0) -> Tensors:
-    """Random pictures, or random texts of `length` tokens."""
+    """Random pictures, patches, and texts of `length` tokens, as the encoder takes them."""
     generator = np.random.default_rng(seed)
+    inputs: dict[str, np.ndarray] = {}
     if spec.image is not None:
         shape = (rows, spec.image.height, spec.image.width, 3)
-        return {"pixels": generator.integers(0, 256, shape, dtype=np.uint8)}
-    ids = generator.integers(1, 40, (rows, length))
-    return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+        inputs["pixels"] = generator.integers(0, 256, shape, dtype=np.uint8)
+    if spec.text is not None:
+        inputs["input_ids"] = generator.integers(1, 40, (rows, length))
+        inputs["attention_mask"] = np.ones_like(inputs["input_ids"])
+    if "patches" in SIGNATURES[spec.role].inputs:
+        inputs["patches"] = generator.normal(size=(rows, *spec.patches)).astype(np.float32)
+    if spec.role is Role.ITM:
+        inputs["image_index"] = generator.permutation(rows)
+    return inputs
 
 
 def test_there_is_an_encoder_for_pictures_and_one_for_texts() -> None:
     roles = {spec_from_config(read_config(path), "1").role for path in CONFIGS}
-    assert roles == {Role.IMAGE, Role.TEXT}
+    assert roles >= {Role.IMAGE, Role.TEXT}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.parent.name)
@@ -47,8 +54,9 @@ def test_the_config_is_as_triton_and_triptych_need_it(path: Path) -> None:
     config = read_config(path)
     spec = spec_from_config(config, "1")
     assert config.backend == "onnxruntime"
-    assert config.max_batch_size > 1
-    assert config.HasField("dynamic_batching")
+    batched = spec.role is not Role.ITM
+    assert (config.max_batch_size > 1) == batched
+    assert config.HasField("dynamic_batching") == batched
     # KIND_CPU would pin NVIDIA's container to the CPU, KIND_GPU would fail without one.
     assert not config.instance_group
     assert spec.space.startswith(f"{spec.family}:")
@@ -73,9 +81,8 @@ async def test_triton_gives_the_specs_and_features_of_the_in_process_engine(
             inputs = batch(spec, rows, length=16)
             here, there = await onnx.infer(encoder, inputs), await triton.infer(encoder, inputs)
             assert here.version == there.version
-            np.testing.assert_allclose(
-                there.outputs["features"], here.outputs["features"], atol=1e-5
-            )
+            output = SIGNATURES[spec.role].output
+            np.testing.assert_allclose(there.outputs[output], here.outputs[output], atol=1e-5)
     await asyncio.gather(onnx.close(), triton.close())
 
 
@@ -98,6 +105,7 @@ async def test_triton_computes_mixed_lengths_from_many_callers_in_batches(
     await asyncio.gather(*(call(seed) for seed in range(CALLERS)))
     served = server.statistics(spec.name) - before
     await engine.close()
-    assert served.inferences == CALLERS * TEXTS_OF_A_CALLER
+    # Triton answers a request a moment before it counts it.
+    assert 0.95 * CALLERS * TEXTS_OF_A_CALLER < served.inferences <= CALLERS * TEXTS_OF_A_CALLER
     print(f"mean batch {served.mean_batch:.2f}")
     assert served.mean_batch > 2
