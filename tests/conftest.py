@@ -1,10 +1,12 @@
-"""A gateway with the shipped models, as `triptych serve` runs it, and pictures to send to it."""
+"""A gateway with the shipped models, as `triptych serve` runs it, and what tests share besides."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
 from calls import Stubs
+from language import write_models
 from scenes import Scenes
 
 from triptych_server.launch import GatewayProcess
@@ -27,3 +29,9 @@ def stubs(gateway: GatewayProcess) -> Iterator[Stubs]:
 @pytest.fixture(scope="session")
 def scenes() -> Scenes:
     return Scenes(64)
+
+
+@pytest.fixture(scope="session")
+def language_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository of `language.write_models`, with its generators beside it."""
+    return write_models(tmp_path_factory.mktemp("language"))

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 from calls import MODEL, raw
-from generators import write_tiny_generator
 from tiny_blip2 import (
     SPACE,
     write_image_prefix,
@@ -37,6 +36,8 @@ TWO_STEP = "two-step"
 def write_models(folder: Path) -> Path:
     """Write the model repository `folder/models`, with the shipped CLIP in it, and the generators
     beside it, where a gateway looks for them; returns the repository."""
+    from generators import write_tiny_generator  # loads torch, for seconds
+
     repository = folder / "models"
     for encoder in SHIPPED_REPOSITORY.glob(f"{MODEL}-*"):
         shutil.copytree(encoder, repository / encoder.name)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.matching import Matcher
+from triptych_server.capabilities.encoding import Patches
+from triptych_server.capabilities.matching import Matcher, Picture
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
@@ -19,6 +20,11 @@ class Scorers:
 
     clip: Model | None
     itm: Model | None
+
+    @property
+    def patch_space(self) -> str:
+        """Of the patches that the matching model takes; empty without one."""
+        return self.itm.encoder(Role.ITM).patch_space if self.itm else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,13 @@ class CaptionScorer:
             itm = self._get(itm_model, Task.MATCH, "scoring.itm_model")
         return Scorers(clip, itm)
 
-    async def score(self, scorers: Scorers, image: Image, captions: Sequence[str]) -> CaptionScores:
-        """Score the captions of one picture; equal ones are computed once."""
+    async def score(
+        self, scorers: Scorers, image: Image, patches: Patches | None, captions: Sequence[str]
+    ) -> CaptionScores:
+        """Score the captions of one picture; equal ones are computed once.
+
+        `patches` are the picture's, of `scorers.patch_space`, if they are known.
+        """
         unique = list(dict.fromkeys(captions))
         places = [unique.index(caption) for caption in captions]
         clip: list[float | None] = [None] * len(unique)
@@ -62,7 +73,7 @@ class CaptionScorer:
             clip[:], clip_times = await self._cosines(scorers.clip, image, unique)
             times = times.then(clip_times)
         if scorers.itm:
-            itm[:], itm_times = await self._matches(scorers.itm, image, unique)
+            itm[:], itm_times = await self._matches(scorers.itm, patches or image, unique)
             times = times.then(itm_times)
         return CaptionScores([clip[i] for i in places], [itm[i] for i in places], times)
 
@@ -79,10 +90,10 @@ class CaptionScorer:
         return cosines, StageTimes.longest(each.times for each in embedded)
 
     async def _matches(
-        self, model: Model, image: Image, captions: Sequence[str]
+        self, model: Model, picture: Picture, captions: Sequence[str]
     ) -> tuple[list[float], StageTimes]:
         pairs = [(0, text) for text in range(len(captions))]
-        matches = await self._matcher.match(model, [image], captions, pairs)
+        matches = await self._matcher.match(model, [picture], captions, pairs)
         for error in matches.errors.values():
             raise error
         return [each for each in matches.probabilities if each is not None], matches.times

@@ -148,13 +148,17 @@ class Captioner:
 
     async def _caption(self, job: _Job, image: Image) -> Captions:
         query = job.query
-        prefix = await job.encoding.admitted(lambda: self._prefixes.encode(job.model, image))
+        prefix = await job.encoding.admitted(
+            lambda: self._prefixes.encode(job.model, image, patches_of=job.scorers.patch_space)
+        )
         prompt: Prompt = [prefix.soft, Text(query.prompt)]
         written = await job.generating.admitted(
             lambda: generate(job.generator, prompt, job.sampling)
         )
         texts = [(query.prompt + each.text).strip() for each in written.completions]
-        scores = await job.scoring.admitted(lambda: self._scorer.score(job.scorers, image, texts))
+        scores = await job.scoring.admitted(
+            lambda: self._scorer.score(job.scorers, image, prefix.patches, texts)
+        )
         captions = [
             Caption(text, completion, clip, itm)
             for text, completion, clip, itm in zip(

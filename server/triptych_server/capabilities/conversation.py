@@ -13,7 +13,7 @@ from triptych_server.media.content import Content, Image, Text
 # What the user and the assistant said in turn; the first and the last message are the user's.
 Conversation = Sequence[Sequence[Content]]
 
-# No token of a text is longer: what has more characters is too long without being tokenised.
+# No token is longer: what has more characters is too long without being tokenised.
 _CHARACTERS_PER_TOKEN = 256
 
 
@@ -60,31 +60,47 @@ async def longest_that_fits(
     The last message is never left out, though it may leave less; `InvalidArgument` is raised if it
     has more characters than a context can hold.
     """
-    texts = [_text(contents) for contents in conversation]
-    turns = [Turn(texts[i], texts[i + 1]) for i in range(0, len(texts) - 1, 2)]
     pictures = len(pictures_of(conversation, spec)) * spec.prefix_tokens
-    most_characters = spec.context_length * _CHARACTERS_PER_TOKEN
+    turns = _recent_turns(conversation, spec)
+    dropped = len(conversation) // 2 - len(turns)
+    last = _text(conversation[-1])
 
-    async def without(oldest: int) -> Excerpt | None:
-        text = conversation_prompt(spec.templates, turns[oldest:], texts[-1])
-        if len(text) > most_characters:
-            return None
-        return Excerpt(text, await generator.count([Text(text)]) + pictures, 2 * oldest)
+    async def without(oldest: int) -> Excerpt:
+        text = conversation_prompt(spec.templates, turns[oldest:], last)
+        tokens = await generator.count([Text(text)]) + pictures
+        return Excerpt(text, tokens, 2 * (dropped + oldest))
 
     best = None
     too_few, enough = -1, len(turns)
     while enough - too_few > 1:
         oldest = 0 if too_few < 0 else (too_few + enough) // 2  # most conversations fit whole
         tried = await without(oldest)
-        if tried is not None and tried.tokens + reserve <= spec.context_length:
+        if tried.tokens + reserve <= spec.context_length:
             best, enough = tried, oldest
         else:
             too_few = oldest
-    best = best or await without(enough)
-    if best is None:
+    return best or await without(enough)
+
+
+def _recent_turns(conversation: Conversation, spec: GeneratorSpec) -> list[Turn]:
+    """The last turns, without those that nobody needs to tokenise to know that they do not fit."""
+    most = spec.context_length * _CHARACTERS_PER_TOKEN
+    size = _size(conversation[-1])
+    if size > most:
         last = f"messages[{len(conversation) - 1}]"
-        raise prompt_too_long(spec, last, f"more than {most_characters:,} characters")
-    return best
+        raise prompt_too_long(spec, last, f"more than {most:,} characters")
+    turns: list[Turn] = []
+    for question in range(len(conversation) - 3, -1, -2):
+        asked, said = conversation[question : question + 2]
+        size += _size(asked) + _size(said)
+        if size > most:
+            break
+        turns.append(Turn(_text(asked), _text(said)))
+    return turns[::-1]
+
+
+def _size(contents: Sequence[Content]) -> int:
+    return sum(len(content.text) for content in contents if isinstance(content, Text))
 
 
 def _text(contents: Sequence[Content]) -> str:

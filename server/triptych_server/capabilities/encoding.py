@@ -1,8 +1,22 @@
 """Encoders of models, run for the capabilities."""
 
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Tensors
 from triptych_server.errors import Internal, InvalidArgument, Unavailable
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Patches:
+    """What a vision encoder gives for one picture: `[1, P, W]` float32. Encoders that take patches
+    of this `space` take them, whichever model they are of."""
+
+    values: npt.NDArray[np.float32]
+    space: str
 
 
 class Encoding:

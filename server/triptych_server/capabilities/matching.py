@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.embedding import OF_ONE_INPUT
-from triptych_server.capabilities.encoding import Encoding
+from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.models import Model
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.engines.encoders import Role
@@ -34,8 +34,9 @@ from triptych_server.media.text import TextTokenizer, TokenizedText
 RUN_PAIRS = 8  # compared in one run: on CPUs larger ones are no faster, and workers share several
 GROUPS = 4  # of pictures under way at once: the patches of 32 pictures of a ViT-g are 46 MB
 
-# A picture, or its pixels `[H, W, 3]` as `Matcher.pixels` gives them.
-Picture = Image | Pixels
+# A picture, its pixels `[H, W, 3]` as `Matcher.pixels` gives them, or its patches, of the space
+# that the model takes.
+Picture = Image | Pixels | Patches
 # Positions of a picture and of a text.
 Pair = tuple[int, int]
 
@@ -161,6 +162,8 @@ class Matcher:
             return error
 
     async def _patches(self, model: Model, picture: Picture) -> _Patches:
+        if isinstance(picture, Patches):
+            return _Patches(picture.values, StageTimes())
         watch = Stopwatch()
         if isinstance(picture, np.ndarray):
             pixels = picture
