@@ -39,7 +39,8 @@ def caption(
     pictures = several(images, "images")
     for position, picture in enumerate(pictures):
         contents.check_picture(picture, f"images[{position}]")
-    chosen, order = _generation(generation), _ORDERS[order_by]
+    chosen = _generation(generation)
+    order = _ORDERS[None if order_by is None else CaptionOrder(order_by)]
     scoring = vision_language_pb2.CaptionScoring(
         clip=bool(clip),
         clip_model=clip if isinstance(clip, str) else "",
@@ -109,7 +110,7 @@ def chat(
         model=model,
         messages=[
             vision_language_pb2.ChatMessage(
-                role=_ROLES[message.role],
+                role=_ROLES[ChatRole(message.role)],
                 contents=[
                     contents.to_message(content, f"messages[{position}].contents[{part}]")
                     for part, content in enumerate(message.contents)

@@ -94,7 +94,8 @@ class Talker(vision_language_pb2_grpc.VisionLanguageServiceServicer):
     """Says what it was asked, word by word.
 
     At the word `wait` it waits for the end of the call, and at `fail` it fails. Files that begin
-    with `bad` are no pictures. `requests` are those received; `ended` is set when a chat is over.
+    with `bad` are no pictures, and those that begin with `fail` fail the call. `requests` are those
+    received; `ended` is set when a chat is over.
     """
 
     def __init__(self) -> None:
@@ -103,6 +104,8 @@ class Talker(vision_language_pb2_grpc.VisionLanguageServiceServicer):
 
     def Caption(self, request: vision_language_pb2.CaptionRequest, context: Any) -> Any:
         self.requests.append(request)
+        if any(image.encoded.startswith(b"fail") for image in request.images):
+            context.abort(grpc.StatusCode.INTERNAL, "broken")
         count = request.num_captions or 1
         unreadable = media_pb2.ItemError(
             code=3, reason="IMAGE_UNREADABLE", field="encoded", message="no picture"

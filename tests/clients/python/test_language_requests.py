@@ -100,6 +100,13 @@ def test_a_caption_request_says_all(tmp_path: Path) -> None:
     assert request.order_by == vision_language_pb2.CAPTION_ORDER_ITM
 
 
+def test_an_order_may_be_named_and_must_be_one() -> None:
+    order: Any = "clip"
+    assert captions(RED, order_by=order)[0].order_by == vision_language_pb2.CAPTION_ORDER_CLIP
+    with pytest.raises(ValueError, match="'best' is not a valid CaptionOrder"):
+        captions(RED, order_by="best")
+
+
 @pytest.mark.parametrize("images", ["a.jpg", ["a.jpg"], [RED, "a.jpg"]])
 def test_text_is_no_picture(images: Any) -> None:
     with pytest.raises(TypeError, match=r"images\[.\]: expected a picture, got text"):

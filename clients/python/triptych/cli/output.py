@@ -17,7 +17,8 @@ from triptych.errors import TriptychError
 
 def print_json(document: Any) -> None:
     """Print dataclasses, arrays, errors and whatever JSON has as one JSON document."""
-    typer.echo(json.dumps(document, default=_plain, ensure_ascii=False, allow_nan=False))
+    text = json.dumps(document, default=_plain, ensure_ascii=False, allow_nan=False)
+    typer.echo(text.encode(errors="replace").decode())  # names of files need not be text
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

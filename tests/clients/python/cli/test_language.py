@@ -102,6 +102,20 @@ def test_directories_are_described_64_pictures_a_call(
     assert [len(request.images) for request in talker.requests] == [64, 64, 2]
 
 
+def test_a_call_that_fails_leaves_what_was_told_before(ask_talker: Any, tmp_path: Path) -> None:
+    for number in range(65):
+        (tmp_path / f"{number:03}.png").write_bytes(b"fail" if number == 64 else b"1")
+    failed = ask_talker("caption", tmp_path, "--json", expect=1)
+    assert len(json.loads(failed.stdout)["results"]) == 64
+    assert failed.stderr == "error: INTERNAL: broken\n"
+
+
+def test_names_of_files_need_not_be_text(ask_talker: Any, tmp_path: Path) -> None:
+    (tmp_path / "caf\udce9.png").write_bytes(b"1")
+    assert "caf?.png" in ask_talker("caption", tmp_path, "--json").stdout
+    assert "caf\ufffd.png" in ask_talker("caption", tmp_path).stdout
+
+
 def test_a_folder_without_pictures_has_no_captions(ask_talker: Any, tmp_path: Path) -> None:
     assert json.loads(ask_talker("caption", tmp_path, "--json").stdout)["results"] == []
 
