@@ -18,7 +18,7 @@ from torch import nn
 from transformers import AttentionInterface
 
 from triptych_export.errors import CheckpointError
-from triptych_export.graph import LARGEST_FILE, OPSET
+from triptych_export.graph import OPSET, save
 from triptych_export.quiet import quiet
 
 # What the graph does is what these do; others scale, cap or window their attention or logits.
@@ -64,7 +64,7 @@ class DecoderShape:
 def write_decoder(language_model: Any, path: Path) -> None:
     """Trace a transformers model for causal language modelling in fp32 and write its graph.
 
-    Weights beyond `LARGEST_FILE` lie beside the file as `<name>.data`. Raises `CheckpointError`.
+    Weights beyond two gigabytes lie beside the file as `<name>.data`. Raises `CheckpointError`.
     """
     shape = DecoderShape.of(language_model)
     caches = [f"{kind}_{layer}" for layer in range(shape.layers) for kind in ("key", "value")]
@@ -94,7 +94,7 @@ def write_decoder(language_model: Any, path: Path) -> None:
             verbose=False,
         )
         assert program is not None  # it is with dynamo=True
-        program.save(str(path), external_data=size > LARGEST_FILE)
+        save(program, size, path)
     for file in path.parent.glob(f"{path.name}*"):
         file.chmod(0o644)  # onnx writes large weights for their owner alone
 

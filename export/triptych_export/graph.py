@@ -36,4 +36,14 @@ def write_graph(
             verbose=False,
         )
         assert program is not None  # it is with dynamo=True
-        program.save(str(path), external_data=size > LARGEST_FILE)
+        save(program, size, path)
+
+
+def save(program: torch.onnx.ONNXProgram, weight_bytes: int, path: Path) -> None:
+    """Write a traced network, without the places in source files that each node came from.
+
+    Weights beyond `LARGEST_FILE` lie beside the file as `<name>.data`.
+    """
+    for node in program.model.graph.all_nodes():
+        node.metadata_props.clear()
+    program.save(str(path), external_data=weight_bytes > LARGEST_FILE)

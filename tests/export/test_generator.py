@@ -1,0 +1,230 @@
+"""Language models become generators that compute what transformers does, or are refused."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from generators import (
+    BEGIN_ID,
+    CONTEXT_LENGTH,
+    HIDDEN_SIZE,
+    PREFIX_TOKENS,
+    SPACE,
+    VOCABULARY,
+    TinyGenerator,
+    opt_tokenizer,
+    tiny_language_model,
+    write_tiny_generator,
+)
+from tokenizers import Tokenizer, processors
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from triptych_export import graph
+from triptych_export.errors import CheckpointError, ParityError
+from triptych_export.generator import begin_id, write_generator
+from triptych_export.generator_parity import LIMIT, measure_generator
+from triptych_server.engines.generators.decoder import Decoder
+from triptych_server.engines.generators.spec import Templates, read_spec
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyGenerator:
+    return write_tiny_generator(tmp_path_factory.mktemp("generators"))
+
+
+def write(model: Any, folder: Path, tokenizer: Any = None, **options: Any) -> Any:
+    tokenizer = tokenizer or opt_tokenizer()
+    return write_generator(model, tokenizer, folder, model="m", source="random@0", **options)
+
+
+def test_its_spec_says_what_the_checkpoint_is(tiny: TinyGenerator) -> None:
+    spec = read_spec(tiny.folder)
+    assert (spec.name, spec.model, spec.family) == ("tiny", "tiny", "opt")
+    assert (spec.source, spec.precision) == ("random@0", "fp32")
+    assert (spec.space, spec.prefix_tokens, spec.max_prefixes) == (SPACE, PREFIX_TOKENS, 1)
+    assert (spec.context_length, spec.vocabulary) == (CONTEXT_LENGTH, VOCABULARY)
+    assert (spec.hidden_size, spec.layers) == (HIDDEN_SIZE, 2)
+    assert (spec.key_value_heads, spec.head_size) == (4, 8)
+    assert (spec.begin_id, spec.end_ids) == (BEGIN_ID, (BEGIN_ID,))
+    assert spec.beams
+    assert spec.scoring
+    assert spec.templates == Templates()
+
+
+def test_its_graph_tells_nothing_of_the_machine_that_made_it(tiny: TinyGenerator) -> None:
+    content = (tiny.folder / "model.onnx").read_bytes()
+    assert b".py" not in content
+    assert str(Path(graph.__file__).parent).encode() not in content
+
+
+def test_its_tokenizer_gives_the_ids_of_the_checkpoints_own(tiny: TinyGenerator) -> None:
+    shipped = Tokenizer.from_file(str(tiny.folder / "tokenizer.json"))
+    for text in ("a photo of a cat", "", "一只小猫", "🐈 </s> <image>"):
+        assert shipped.encode(text).ids == tiny.tokenizer(text)["input_ids"]
+
+
+def test_its_embeddings_are_the_checkpoints(tiny: TinyGenerator) -> None:
+    table = tiny.model.get_input_embeddings().weight.numpy()
+    embeddings = Decoder(tiny.folder, read_spec(tiny.folder), threads=1).embed(range(VOCABULARY))
+    assert (embeddings == table).all()
+
+
+@pytest.mark.parametrize(
+    ("architecture", "config"),
+    [
+        ("llama", {}),
+        ("mistral", {}),
+        ("qwen2", {}),
+        ("llama", {"head_dim": 16, "tie_word_embeddings": True}),
+        ("opt", {"do_layer_norm_before": False, "word_embed_proj_dim": 24}),
+    ],
+    ids=["llama", "mistral", "qwen2", "wide heads, tied embeddings", "opt-350m"],
+)
+def test_every_architecture_equals_transformers(
+    tmp_path: Path, architecture: str, config: dict[str, object]
+) -> None:
+    model = tiny_language_model(architecture, **config)
+    report = write(model, tmp_path / "generator")
+    assert report.family == architecture
+    assert report.parity.prompts == 8
+    assert report.parity.difference <= LIMIT
+    assert report.parity.company <= LIMIT
+    spec = read_spec(tmp_path / "generator")
+    assert (spec.space, spec.prefix_tokens, spec.max_prefixes) == ("", 0, 0)
+    assert spec.hidden_size == model.get_input_embeddings().embedding_dim
+
+
+def test_large_weights_lie_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(graph, "LARGEST_FILE", 10_000)
+    report = write(tiny_language_model(), tmp_path / "generator")
+    files = {file.name: file.stat() for file in (tmp_path / "generator").iterdir()}
+    assert files["model.onnx.data"].st_size > files["model.onnx"].st_size
+    assert files["model.onnx.data"].st_mode & 0o777 == 0o644
+    assert report.file_bytes == sum(file.st_size for file in files.values())
+    onnx.checker.check_model(tmp_path / "generator" / "model.onnx")
+
+
+def test_embeddings_that_lose_nothing_take_half_the_bytes(tmp_path: Path) -> None:
+    model = tiny_language_model()
+    table = model.get_input_embeddings().weight
+    table.copy_(table.half())
+    write(model, tmp_path / "generator")
+    assert np.load(tmp_path / "generator" / "embedding.npy").dtype == np.float16
+
+
+def test_ends_of_text_are_those_of_the_generation_config(tmp_path: Path) -> None:
+    model = tiny_language_model()
+    model.generation_config.eos_token_id = [7, 9]
+    write(model, tmp_path / "generator")
+    assert read_spec(tmp_path / "generator").end_ids == (7, 9)
+    write(model, tmp_path / "other", end_ids=[11])
+    assert read_spec(tmp_path / "other").end_ids == (11,)
+
+
+def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
+    model = tiny_language_model()
+    before = (model.config._attn_implementation, model.generation_config)
+    write(model, tmp_path / "generator")
+    assert (model.config._attn_implementation, model.generation_config) == before
+
+
+def test_another_network_than_the_checkpoints_is_refused(tiny: TinyGenerator) -> None:
+    model = tiny_language_model()
+    with torch.no_grad():
+        model.model.decoder.layers[1].fc2.bias[3] += 0.01
+    with pytest.raises(ParityError, match="tiny is refused: logits differ by"):
+        measure_generator(tiny.folder, model)
+
+
+def test_a_network_that_attends_to_nothing_is_refused(tmp_path: Path) -> None:
+    model = tiny_language_model("llama")
+    with torch.no_grad():
+        model.model.embed_tokens.weight[:] = model.model.embed_tokens.weight[0]
+    with pytest.raises(ParityError, match="logits vary by"):
+        write(model, tmp_path / "generator")
+
+
+def t5() -> Any:
+    return T5ForConditionalGeneration(T5Config(d_model=16, d_kv=8, d_ff=16, num_layers=1))
+
+
+def gpt2() -> Any:
+    return GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2))
+
+
+def narrow() -> Any:
+    return tiny_language_model(num_attention_heads=8)
+
+
+def windowed() -> Any:
+    return tiny_language_model("mistral", sliding_window=16)
+
+
+def windowed_qwen() -> Any:
+    return tiny_language_model(
+        "qwen2", use_sliding_window=True, sliding_window=16, max_window_layers=1
+    )
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (t5, "'t5' is an encoder-decoder, which needs a generator of another kind"),
+        (gpt2, "language model 'gpt2' cannot be exported; known: opt, llama"),
+        (narrow, "heads have 4 numbers, no multiple of 8"),
+        (windowed, "'mistral' attends in a sliding window"),
+        (windowed_qwen, "'qwen2' attends in a sliding window"),
+    ],
+)
+def test_a_model_of_another_kind_is_refused(
+    tmp_path: Path, build: Callable[[], Any], message: str
+) -> None:
+    with pytest.raises(CheckpointError, match=re.escape(message)):
+        write(build(), tmp_path / "generator")
+    assert not (tmp_path / "generator").exists()
+
+
+def test_a_tokenizer_with_more_ids_than_the_network_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="ids beyond the network's 300"):
+        write(tiny_language_model(vocab_size=300), tmp_path / "generator")
+
+
+@pytest.mark.parametrize(("template", "expected"), [("</s> $A", BEGIN_ID), ("$A", None)])
+def test_the_begin_of_a_text_is_what_the_tokenizer_puts_there(
+    template: str, expected: int | None
+) -> None:
+    assert begin_id(tokenizer_with(template)) == expected
+
+
+@pytest.mark.parametrize("template", ["$A </s>", "</s> $A </s>", "</s> </s> $A"])
+def test_a_tokenizer_that_adds_other_tokens_is_refused(template: str) -> None:
+    with pytest.raises(CheckpointError, match="more than one token before a text, or any behind"):
+        begin_id(tokenizer_with(template))
+
+
+def tokenizer_with(template: str) -> Any:
+    tokenizer = opt_tokenizer()
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=template, special_tokens=[("</s>", BEGIN_ID)]
+    )
+    return tokenizer
+
+
+def test_the_report_names_the_folder_and_its_size(tmp_path: Path) -> None:
+    report = write(tiny_language_model(), tmp_path / "generator", space=SPACE, prefix_tokens=3)
+    assert (report.folder, report.layers, report.hidden_size) == ("generator", 2, HIDDEN_SIZE)
+    assert report.context_length == CONTEXT_LENGTH
+    assert json.loads((tmp_path / "generator" / "generator.json").read_text())["prefix_tokens"] == 3
