@@ -31,7 +31,7 @@ from triptych_server.media.content import Image
 from triptych_server.media.image import Pixels, to_pixels
 from triptych_server.media.text import TextTokenizer, TokenizedText
 
-RUN_PAIRS = 8  # compared in one run: on CPUs larger ones are no faster, and workers share several
+RUN_PAIRS = 8  # compared in one run: more are no faster on CPUs, and workers share several runs
 GROUPS = 4  # of pictures under way at once: the patches of 32 pictures of a ViT-g are 46 MB
 
 # A picture, its pixels `[H, W, 3]` as `Matcher.pixels` gives them, or its patches, of the space

@@ -30,6 +30,14 @@ class Unread:
     encoders: Mapping[str, str] = field(default_factory=dict)
     generators: Mapping[str, str] = field(default_factory=dict)
 
+    def check(self, task: Task | None) -> None:
+        """Raise `Unavailable` if one of them may be needed for a task, None being any."""
+        for reason in self.encoders.values():
+            raise Unavailable(reason, reason="ENCODER_NOT_LOADED")
+        if task in (Task.VISION_LANGUAGE, None):
+            for reason in self.generators.values():
+                raise Unavailable(reason, reason="GENERATOR_NOT_LOADED")
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -78,11 +86,7 @@ class Model:
         have them and they cannot be read."""
         if self.can(task):
             return
-        unread = dict(self.unread.encoders)
-        if task is Task.VISION_LANGUAGE:
-            unread |= self.unread.generators
-        if unread:
-            raise Unavailable(next(iter(unread.values())), reason="ENCODER_NOT_LOADED")
+        self.unread.check(task)
         others = " and ".join(other for other in Task if self.can(other)) or "nothing"
         raise FailedPrecondition(
             f"the model {self.name!r} does no {task}; it serves {others}",
@@ -97,9 +101,7 @@ class Model:
             if encoder.name in self.faults:
                 raise Unavailable(self.faults[encoder.name], reason="ENCODER_NOT_USABLE")
             return encoder
-        if self.unread.encoders:
-            reason = next(iter(self.unread.encoders.values()))
-            raise Unavailable(reason, reason="ENCODER_NOT_LOADED")
+        self.unread.check(Task.EMBED)  # encoders alone
         if role in (Role.IMAGE, Role.TEXT):
             self.check_can(Task.EMBED)
             kind = "text" if role is Role.TEXT else "image"
@@ -199,6 +201,8 @@ class ModelCatalog:
         tasks = [task] if task else list(Task)
         chosen = name or next(filter(None, map(self.default, tasks)), "")
         model = self._models.get(chosen)
+        if model is None and not chosen:
+            self._unread.check(task)
         if model is None:
             known = ", ".join(self._able(task) if task else self._models) or "none"
             purpose = f" for {task}" if task else ""
@@ -224,12 +228,9 @@ class ModelCatalog:
         model = self.get("", task)
         for role in roles_for(task, model.encoders):
             await self.check_ready(model, model.encoders[role])
-        unread = dict(self._unread.encoders)
         if task is Task.VISION_LANGUAGE:
             await self.generator(model).ready()
-            unread |= self._unread.generators
-        if unread:
-            raise Unavailable(next(iter(unread.values())), reason="ENCODER_NOT_LOADED")
+        self._unread.check(task)
 
     async def check_ready(self, model: Model, encoder: EncoderSpec) -> None:
         """Raise `Unavailable` with the reason unless this encoder can be used now."""

@@ -222,7 +222,7 @@ class Retrieval:
         """The collection's model, provided that it still makes vectors of its space."""
         try:
             model = self._catalog.get(collection.model)
-        except NotFound as error:
+        except (NotFound, FailedPrecondition) as error:
             raise FailedPrecondition(
                 f"the collection {collection.name!r} needs the model {collection.model!r}: {error}",
                 reason="MODEL_MISSING",

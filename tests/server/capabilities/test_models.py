@@ -230,10 +230,11 @@ async def test_a_generator_that_cannot_be_read_is_the_servers_fault(
     write_vision(repository / "reader-vision", "reader")
     decoder = await generator(tmp_path / "reader", layers="many")
     async with catalog(repository, generators=[decoder]) as found:
-        with pytest.raises(Unavailable, match="layers"):
-            found.get("reader", Task.VISION_LANGUAGE)
         await found.check(Task.EMBED)
-        with pytest.raises(NotFound):
+        for name in ("", "reader"):
+            with pytest.raises(Unavailable, match="layers"):
+                found.get(name, Task.VISION_LANGUAGE)
+        with pytest.raises(Unavailable, match="layers"):
             await found.check(Task.VISION_LANGUAGE)
 
 
