@@ -13,7 +13,7 @@ DEFAULT_SPLIT = "test"
 
 
 @dataclass(frozen=True, slots=True)
-class Annotated:
+class AnnotatedPicture:
     """A picture file, its id in the data set, and at least one caption."""
 
     id: int | str
@@ -21,7 +21,7 @@ class Annotated:
     captions: tuple[str, ...]
 
 
-def read_annotations(file: Path, images: Path, split: str = "") -> list[Annotated]:
+def read_annotations(file: Path, images: Path, split: str = "") -> list[AnnotatedPicture]:
     """The captioned pictures of an annotation file, whose picture files lie in `images`.
 
     COCO's format has `images` (`id`, `file_name`) and `annotations` (`image_id`, `caption`).
@@ -41,7 +41,7 @@ def read_annotations(file: Path, images: Path, split: str = "") -> list[Annotate
     return annotated
 
 
-def _coco(file: Path, document: dict[str, Any], images: Path) -> Iterator[Annotated]:
+def _coco(file: Path, document: dict[str, Any], images: Path) -> Iterator[AnnotatedPicture]:
     captions: dict[int | str, list[str]] = defaultdict(list)
     for image_id, caption in read_records(
         file, document, "annotations", lambda record: (_id(record["image_id"]), record["caption"])
@@ -51,12 +51,12 @@ def _coco(file: Path, document: dict[str, Any], images: Path) -> Iterator[Annota
         file, document, "images", lambda record: (_id(record["id"]), str(record["file_name"]))
     ):
         if image_id in captions:
-            yield Annotated(image_id, images / name, tuple(captions[image_id]))
+            yield AnnotatedPicture(image_id, images / name, tuple(captions[image_id]))
 
 
 def _karpathy(
     file: Path, document: dict[str, Any], images: Path, split: str
-) -> Iterator[Annotated]:
+) -> Iterator[AnnotatedPicture]:
     records = list(read_records(file, document, "images", _karpathy_record))
     splits = sorted({record_split for record_split, *_ in records})
     if split not in splits:
@@ -64,7 +64,9 @@ def _karpathy(
     for record_split, image_id, folder, name, captions in records:
         if record_split == split and captions:
             nested = images / folder / name
-            yield Annotated(image_id, nested if nested.is_file() else images / name, captions)
+            yield AnnotatedPicture(
+                image_id, nested if nested.is_file() else images / name, captions
+            )
 
 
 def _karpathy_record(record: Any) -> tuple[str, int | str, str, str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from triptych import Client, Generation
 from triptych_export.evaluation.calls import CONCURRENCY, in_parallel
-from triptych_export.evaluation.coco.annotations import Annotated
+from triptych_export.evaluation.coco.annotations import AnnotatedPicture
 from triptych_export.evaluation.coco.scores import CaptionScores, score_captions
 from triptych_export.evaluation.errors import EvaluationError
 from triptych_export.evaluation.pictures import LeftOut, Unusable, ask_about
@@ -28,7 +28,7 @@ class CocoReport:
 
 def evaluate_coco(
     client: Client,
-    pictures: Sequence[Annotated],
+    pictures: Sequence[AnnotatedPicture],
     *,
     model: str = "",
     prompt: str = "",
@@ -76,7 +76,7 @@ class _Ask:
     prompt: str
     generation: Generation | None
 
-    def __call__(self, picture: Annotated) -> _Told | Unusable:
+    def __call__(self, picture: AnnotatedPicture) -> _Told | Unusable:
         return ask_about(picture.file, self._caption)
 
     def _caption(self, picture: bytes) -> _Told:

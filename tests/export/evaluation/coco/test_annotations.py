@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from triptych_export.evaluation.coco.annotations import Annotated, read_annotations
+from triptych_export.evaluation.coco.annotations import AnnotatedPicture, read_annotations
 from triptych_export.evaluation.errors import EvaluationError
 
 COCO: dict[str, Any] = {
@@ -43,15 +43,15 @@ def file(tmp_path: Path) -> Path:
 def test_coco_captions_are_grouped_by_picture(file: Path) -> None:
     file.write_text(json.dumps(COCO))
     assert read_annotations(file, Path("pictures")) == [
-        Annotated(9, Path("pictures/nine.jpg"), ("A dog.",)),
-        Annotated(4, Path("pictures/four.jpg"), ("A cat.", "Some cat")),
+        AnnotatedPicture(9, Path("pictures/nine.jpg"), ("A dog.",)),
+        AnnotatedPicture(4, Path("pictures/four.jpg"), ("A cat.", "Some cat")),
     ]
 
 
 def test_karpathy_test_split_is_the_default(file: Path) -> None:
     file.write_text(json.dumps(KARPATHY))
-    one = Annotated(1, Path("pictures/one.jpg"), ("A cat.", "Some cat"))
-    two = Annotated(2, Path("pictures/two.jpg"), ("A dog.",))
+    one = AnnotatedPicture(1, Path("pictures/one.jpg"), ("A cat.", "Some cat"))
+    two = AnnotatedPicture(2, Path("pictures/two.jpg"), ("A dog.",))
     assert read_annotations(file, Path("pictures")) == [one]
     assert read_annotations(file, Path("pictures"), "val") == [two]
 

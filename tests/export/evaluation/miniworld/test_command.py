@@ -14,7 +14,7 @@ from triptych_export.miniworld.questions import QUESTION_TYPES
 from triptych_export.miniworld.world import CHANGES
 from triptych_server.launch import GatewayProcess
 
-SMALL = ["--scenes", "40", "--pairs", "20", "--questions", "80", "--chats", "20"]
+SMALL = ["--scenes", "40", "--pairs", "20", "--questions", "80", "--chats", "40"]
 CLIP = ("text_to_image_r1", "image_to_text_r1", "zh_text_to_image_r1", "zh_image_to_text_r1")
 
 
