@@ -1,13 +1,12 @@
 """Language models become generators that compute what transformers does, or are refused."""
 
-import json
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
 from generators import (
@@ -32,7 +31,7 @@ from transformers import (
 
 from triptych_export import graph
 from triptych_export.errors import CheckpointError, ParityError
-from triptych_export.generator import begin_id, write_generator
+from triptych_export.generator import GeneratorReport, begin_id, write_generator
 from triptych_export.generator_parity import LIMIT, measure_generator
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.spec import Templates, read_spec
@@ -43,9 +42,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyGenerator:
     return write_tiny_generator(tmp_path_factory.mktemp("generators"))
 
 
-def write(model: Any, folder: Path, tokenizer: Any = None, **options: Any) -> Any:
-    tokenizer = tokenizer or opt_tokenizer()
-    return write_generator(model, tokenizer, folder, model="m", source="random@0", **options)
+def write(model: Any, folder: Path, **options: Any) -> GeneratorReport:
+    return write_generator(model, opt_tokenizer(), folder, model="m", source="random@0", **options)
 
 
 def test_its_spec_says_what_the_checkpoint_is(tiny: TinyGenerator) -> None:
@@ -109,36 +107,58 @@ def test_large_weights_lie_beside_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(graph, "LARGEST_FILE", 10_000)
-    report = write(tiny_language_model(), tmp_path / "generator")
+    write(tiny_language_model(), tmp_path / "generator", end_ids=[11])
     files = {file.name: file.stat() for file in (tmp_path / "generator").iterdir()}
     assert files["model.onnx.data"].st_size > files["model.onnx"].st_size
     assert files["model.onnx.data"].st_mode & 0o777 == 0o644
-    assert report.file_bytes == sum(file.st_size for file in files.values())
-    onnx.checker.check_model(tmp_path / "generator" / "model.onnx")
+    assert read_spec(tmp_path / "generator").end_ids == (11,)
 
 
-def test_embeddings_that_lose_nothing_take_half_the_bytes(tmp_path: Path) -> None:
-    model = tiny_language_model()
+@dataclass(frozen=True)
+class Written:
+    """A generator of a model that has two ends of text and embeddings of half precision."""
+
+    model: Any
+    attention: str
+    generation: Any
+    report: GeneratorReport
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    folder = tmp_path_factory.mktemp("generators") / "written"
+    model = tiny_language_model(num_hidden_layers=1)
     table = model.get_input_embeddings().weight
     table.copy_(table.half())
-    write(model, tmp_path / "generator")
-    assert np.load(tmp_path / "generator" / "embedding.npy").dtype == np.float16
-
-
-def test_ends_of_text_are_those_of_the_generation_config(tmp_path: Path) -> None:
-    model = tiny_language_model()
     model.generation_config.eos_token_id = [7, 9]
-    write(model, tmp_path / "generator")
-    assert read_spec(tmp_path / "generator").end_ids == (7, 9)
-    write(model, tmp_path / "other", end_ids=[11])
-    assert read_spec(tmp_path / "other").end_ids == (11,)
+    attention, generation = model.config._attn_implementation, model.generation_config
+    return Written(model, attention, generation, write(model, folder), folder)
 
 
-def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
-    model = tiny_language_model()
-    before = (model.config._attn_implementation, model.generation_config)
-    write(model, tmp_path / "generator")
-    assert (model.config._attn_implementation, model.generation_config) == before
+def test_embeddings_that_lose_nothing_take_half_the_bytes(written: Written) -> None:
+    table = np.load(written.folder / "embedding.npy")
+    assert table.dtype == np.float16
+    embeddings = Decoder(written.folder, read_spec(written.folder), threads=1).embed([5, 0])
+    assert embeddings.dtype == np.float32
+    assert (embeddings == table[[5, 0]]).all()
+
+
+def test_ends_of_text_are_those_of_the_generation_config(written: Written) -> None:
+    assert read_spec(written.folder).end_ids == (7, 9)
+
+
+def test_the_model_is_left_as_it_was(written: Written) -> None:
+    assert written.model.config._attn_implementation == written.attention
+    assert written.model.generation_config is written.generation
+
+
+def test_the_report_has_its_size_and_parity(written: Written) -> None:
+    report = written.report
+    assert (report.folder, report.family, report.layers) == ("written", "opt", 1)
+    assert (report.hidden_size, report.context_length) == (HIDDEN_SIZE, CONTEXT_LENGTH)
+    assert report.file_bytes == sum(file.stat().st_size for file in written.folder.iterdir())
+    assert report.parity.tokens == 8 * 12
 
 
 def test_another_network_than_the_checkpoints_is_refused(tiny: TinyGenerator) -> None:
@@ -221,10 +241,3 @@ def tokenizer_with(template: str) -> Any:
         single=template, special_tokens=[("</s>", BEGIN_ID)]
     )
     return tokenizer
-
-
-def test_the_report_names_the_folder_and_its_size(tmp_path: Path) -> None:
-    report = write(tiny_language_model(), tmp_path / "generator", space=SPACE, prefix_tokens=3)
-    assert (report.folder, report.layers, report.hidden_size) == ("generator", 2, HIDDEN_SIZE)
-    assert report.context_length == CONTEXT_LENGTH
-    assert json.loads((tmp_path / "generator" / "generator.json").read_text())["prefix_tokens"] == 3
