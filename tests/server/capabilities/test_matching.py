@@ -11,10 +11,11 @@ import pytest
 from calls import png
 from tiny_blip2 import SIDE, write_matcher
 
-from triptych_server.capabilities.encoding import Encoding
+from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.matching import RUN_PAIRS, Matcher
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
+from triptych_server.engines.encoders import Role
 from triptych_server.engines.encoders.onnx import OnnxEngine
 from triptych_server.errors import InvalidArgument, ResourceExhausted
 from triptych_server.media.content import EncodedImage, RawImage
@@ -110,6 +111,16 @@ async def test_files_raw_pictures_and_pixels_match_alike(matcher: Matcher, model
     pictures = [image, raw("blue", 24), await matcher.pixels(model, image)]
     matches = await matcher.match(model, pictures, ["blue"], [(0, 0), (1, 0), (2, 0)])
     assert matches.probabilities == chances(True, True, True)
+
+
+async def test_patches_that_are_known_match_alike(
+    matcher: Matcher, engine: OnnxEngine, model: Model
+) -> None:
+    vision, itm = model.encoder(Role.VISION), model.encoder(Role.ITM)
+    inference = await engine.infer(vision.name, {"pixels": pixels("green")[np.newaxis]})
+    known = Patches(inference.outputs["patches"], itm.patch_space)
+    matches = await matcher.match(model, [raw("red"), known], ["green"], [(0, 0), (1, 0)])
+    assert matches.probabilities == chances(False, True)
 
 
 async def test_a_picture_that_cannot_be_decoded_fails_alone(matcher: Matcher, model: Model) -> None:
