@@ -29,7 +29,7 @@ def print_figures(columns: Sequence[str], rows: Iterable[tuple[str, *tuple[float
 def print_left_out(left_out: LeftOut) -> None:
     """Say on the error output which pictures were left out, if any."""
     if left_out.missing or left_out.unreadable:
-        Console(stderr=True, markup=False).print(f"left out: {left_out}")
+        Console(stderr=True, markup=False).print(f"left out: {left_out}", soft_wrap=True)
 
 
 @contextmanager

@@ -96,4 +96,4 @@ def _print(report: "CocoReport", as_json: bool) -> None:
     console = Console(markup=False)
     console.print(f"tokenizer: {report.scores.tokenizer}")
     for name, reason in report.scores.not_run.items():
-        console.print(f"{name}: not run because {reason}")
+        console.print(f"{name}: not run because {reason}", soft_wrap=True)
