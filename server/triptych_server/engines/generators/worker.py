@@ -11,7 +11,7 @@ from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.requests import Outbox, Request, RowsRequest
 from triptych_server.engines.generators.running_batch import RunningBatch, failed
 from triptych_server.errors import (
-    InvalidArgument,
+    FailedPrecondition,
     ResourceExhausted,
     TriptychError,
     Unavailable,
@@ -54,12 +54,11 @@ class Worker:
     def submit(self, request: Request) -> None:
         """Queue a request; its events come from now on.
 
-        Raises `InvalidArgument` when it can never fit, `ResourceExhausted` when the queue is full,
-        and `Unavailable` after `close`.
+        Raises `FailedPrecondition` when it can never fit, `ResourceExhausted` when the queue is
+        full, and `Unavailable` after `close`.
         """
         if request.tokens > self._cache_tokens:
-            raise InvalidArgument(
-                "prompt",
+            raise FailedPrecondition(
                 f"prompt and texts may take {request.tokens} tokens, and the generator's memory "
                 f"holds {self._cache_tokens}",
                 reason="EXCEEDS_GENERATOR_MEMORY",

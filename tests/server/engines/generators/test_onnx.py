@@ -131,7 +131,7 @@ async def test_memory_bounds_what_a_request_may_take(tiny: TinyGenerator) -> Non
     held = await generator.count(prompt) + 10
     assert 45 // held == 3
     assert len(await continue_prompt(generator, prompt, Sampling(max_tokens=10, n=3))) == 3
-    with pytest.raises(InvalidArgument) as caught:
+    with pytest.raises(FailedPrecondition) as caught:
         await continue_prompt(generator, prompt, Sampling(max_tokens=10, n=4))
     assert caught.value.reason == "EXCEEDS_GENERATOR_MEMORY"
     await generator.close()

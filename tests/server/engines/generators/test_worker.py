@@ -20,8 +20,8 @@ from triptych_server.engines.generators.spec import asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.engines.generators.worker import PREFILL_TOKENS, Worker
 from triptych_server.errors import (
+    FailedPrecondition,
     Internal,
-    InvalidArgument,
     ResourceExhausted,
     TriptychError,
     Unavailable,
@@ -253,7 +253,7 @@ async def test_what_never_fits_the_cache_is_refused(
 ) -> None:
     worker.submit(decoder.texts(50, 50, n=10))
     for request in (decoder.texts(50, 51, n=10), decoder.texts(50, 51, beams=10)):
-        with pytest.raises(InvalidArgument) as caught:
+        with pytest.raises(FailedPrecondition) as caught:
             worker.submit(request)
         assert caught.value.reason == "EXCEEDS_GENERATOR_MEMORY"
 
