@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from language import write_models
 from PIL import Image, ImageDraw
 
 from triptych_server.launch import GatewayProcess
@@ -31,9 +30,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def language_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def language_gateway(
+    language_repository: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The target of a gateway whose models, of `language`, describe, answer, chat and match."""
     folder = tmp_path_factory.mktemp("language")
-    flags = ("--repository", write_models(folder), "--data", folder / "data")
+    flags = ("--repository", language_repository, "--data", folder / "data")
     with GatewayProcess(*flags, log=folder / "log") as process:
         yield process.target
