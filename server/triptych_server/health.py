@@ -57,11 +57,12 @@ class HealthMonitor:
             await asyncio.sleep(PERIOD_S)
 
     async def _publish(self, service: str, needed: Collection[Task]) -> None:
-        broken = any(self._faults[task] for task in needed)
+        broken = any(self._faults[task] is not None for task in needed)
         await self._servicer.set(service, _NOT_SERVING if broken else _SERVING)
 
     def _log(self, task: Task, fault: str | None) -> None:
-        level = logging.WARNING if fault and task in self._required else logging.INFO
+        bad = fault is not None and task in self._required
+        level = logging.WARNING if bad else logging.INFO
         _log.log(level, "%s: %s", task, fault or "ready")
 
 

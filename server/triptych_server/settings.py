@@ -36,7 +36,9 @@ class Settings(BaseSettings):
         None, description="Directory of tokenizers for a remote Triton; default: the repository."
     )
     generators: Path | None = Field(
-        None, description="Directory of generators; default: `generators` beside the repository."
+        None,
+        description="Directory of generators; default: `generators` beside the repository, or beside "
+        "the assets where those are given.",
     )
     default_model: str = Field(
         "", description="Model that embeds where requests name none; default: the first that can."

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.generators.protocol import (
@@ -16,7 +16,8 @@ from triptych_server.engines.generators.protocol import (
 from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.errors import FailedPrecondition, Internal, InvalidArgument
 
-_SHARE = 4  # a quarter of the context is for the text
+# What a prompt that can be shortened leaves of the context to a text of no given length.
+SHARE = 1 / 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Generation:
         more of them than a share of the context where they may give way."""
         if not self.flexible:
             return self.sampling.max_tokens
-        share = min(self.sampling.max_tokens, context_length // _SHARE)
+        share = min(self.sampling.max_tokens, int(context_length * SHARE))
         return max(share, self.sampling.min_tokens, 1)
 
     def within(self, spec: GeneratorSpec, prompt_tokens: int, field: str) -> Sampling:
@@ -100,15 +101,16 @@ class Usage:
         )
 
 
-@dataclass(slots=True)
 class Progress:
-    """One request to a generator while its texts come in; they are told apart by `index`."""
+    """A request to a generator, made now, while its texts come in."""
 
-    submitted_ns: int = field(default_factory=time.monotonic_ns)
-    _texts: dict[int, Completion] = field(default_factory=dict)
-    _cost: Cost | None = None
+    def __init__(self) -> None:
+        self._submitted_ns = time.monotonic_ns()
+        self._texts: dict[int, Completion] = {}
+        self._cost: Cost | None = None
 
     def add(self, delta: Delta) -> None:
+        """Take the next piece of a text."""
         known = self._texts.get(delta.index, Completion("", 0, 0.0, Finish.LENGTH))
         self._texts[delta.index] = Completion(
             known.text + delta.text,
@@ -120,7 +122,7 @@ class Progress:
 
     @property
     def completions(self) -> list[Completion]:
-        """By index."""
+        """The texts, by index."""
         return [self._texts[index] for index in sorted(self._texts)]
 
     @property
@@ -129,7 +131,7 @@ class Progress:
 
     @property
     def times(self) -> StageTimes:
-        return StageTimes.of_generation(self._final, self.submitted_ns)
+        return StageTimes.of_generation(self._final, self._submitted_ns)
 
     @property
     def _final(self) -> Cost:

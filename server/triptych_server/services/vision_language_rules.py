@@ -30,7 +30,11 @@ CHAT_TOKENS = 256
 MAX_BEAMS = 16
 MOST = 2**32 - 1  # of a uint32
 
-_SIDES = ("the user's", "the assistant's")
+# Who speaks at even and at odd positions of a conversation.
+_SIDES = (
+    (vision_language_pb2.CHAT_ROLE_USER, "the user's"),
+    (vision_language_pb2.CHAT_ROLE_ASSISTANT, "the assistant's"),
+)
 
 
 def _generation(default_tokens: int, *, beams: int = MAX_BEAMS) -> Rule:
@@ -62,11 +66,12 @@ def _generation(default_tokens: int, *, beams: int = MAX_BEAMS) -> Rule:
 
 
 def _num_captions(request: vision_language_pb2.CaptionRequest, path: str) -> Iterator[Violation]:
-    generation = request.generation
-    if generation.num_beams > 1 or not generation.temperature > 0:
-        most = max(generation.num_beams, 1)
-        if request.num_captions > most:
-            yield Violation("num_captions", f"must be at most {most}, the beams, or be sampled")
+    beams = max(request.generation.num_beams, 1)
+    sampled = request.generation.temperature > 0 and beams == 1
+    if request.num_captions > beams and not sampled:
+        yield Violation(
+            "num_captions", f"needs a temperature, or as many beams; is {request.num_captions}"
+        )
 
 
 def _order(value: int, path: str) -> Iterator[Violation]:
@@ -88,8 +93,9 @@ def _turns(messages: Any, path: str) -> Iterator[Violation]:
     """The sides speak in turn, and only the user shows pictures."""
     for position, message in enumerate(messages):
         where = f"{path}[{position}]"
-        if message.role != 1 + position % 2:
-            yield Violation(f"{where}.role", f"must be {_SIDES[position % 2]}: sides take turns")
+        role, whose = _SIDES[position % 2]
+        if message.role != role:
+            yield Violation(f"{where}.role", f"must be {whose}: sides take turns")
         if message.role == vision_language_pb2.CHAT_ROLE_ASSISTANT:
             yield from _no_pictures(message.contents, f"{where}.contents")
     if messages and len(messages) % 2 == 0:
