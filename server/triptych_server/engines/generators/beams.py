@@ -13,6 +13,7 @@ from triptych_server.engines.generators.sampling import (
     log_normalizers,
     not_finite,
 )
+from triptych_server.errors import Internal
 
 Ends = Callable[[Sequence[int]], Finish | None]
 
@@ -64,7 +65,7 @@ class BeamSearch:
     def advance(self, logits: Floats) -> Extension | None:
         """Extend each running hypothesis, given its row of `logits` `[rows, V]`; None at the end.
 
-        Raises `Internal` when logits are not finite.
+        Raises `Internal` when logits are not finite or no token is possible.
         """
         normalizers = log_normalizers(logits)
         if not np.isfinite(normalizers).all():
@@ -77,6 +78,8 @@ class BeamSearch:
             ]
         )
         running, parents = self._select(raw, scores)
+        if not running and not self._finished:
+            raise Internal("no token is possible", reason="GENERATOR_FAILED")
         self._running = running
         length = len(running[0].tokens) if running else self._max_tokens
         if length == self._max_tokens or self._cannot_improve(length):

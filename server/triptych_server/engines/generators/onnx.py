@@ -14,7 +14,7 @@ from triptych_server.engines.generators.samples import SampleRequest
 from triptych_server.engines.generators.scoring import ScoreRequest
 from triptych_server.engines.generators.spec import GeneratorSpec, SpecError, asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
-from triptych_server.engines.generators.worker import Worker, shutting_down
+from triptych_server.engines.generators.worker import Worker, stopped
 from triptych_server.errors import FailedPrecondition, InvalidArgument, TriptychError, Unavailable
 
 _log = logging.getLogger(__name__)
@@ -121,13 +121,15 @@ class OnnxGenerator:
 
     async def close(self) -> None:
         network, self._network = self._network, None
-        self._unavailable = shutting_down()
+        self._unavailable = stopped()
         if network:
             await network.worker.close()
 
     def _serving(self) -> _Network:
         if self._network is None:
             raise self._unavailable
+        if self._network.worker.closed:
+            raise stopped()
         return self._network
 
     def _read(self, spec: GeneratorSpec) -> tuple[Decoder, GeneratorTokenizer]:

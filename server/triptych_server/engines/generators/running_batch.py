@@ -66,13 +66,7 @@ class RunningBatch:
             if row.token is not None and not row.request.over
         ]
         if len(kept) < len(self._rows):
-            # Rows from the end fill the places that became free: fewer have to be copied.
-            free = sorted(set(range(len(kept))).difference(kept))
-            stay = [place for place in kept if place < len(kept)]
-            order = dict(zip(stay, stay, strict=True)) | dict(
-                zip(free, kept[len(stay) :], strict=True)
-            )
-            sources = [order[place] for place in range(len(kept))]
+            sources = _compacted(kept)
             self._batch.keep(sources)
             self._rows = [self._rows[source] for source in sources]
 
@@ -93,9 +87,23 @@ class RunningBatch:
             if not finite[index]:
                 self._outbox.fail(row.request, not_finite())
             elif not row.request.over:
-                row.take(
-                    Prediction(logits[index], normalizers[index], likeliest[index]), self._outbox
-                )
+                prediction = Prediction(logits[index], normalizers[index], likeliest[index])
+                self._take(row, prediction)
+
+    def _take(self, row: Row, prediction: Prediction) -> None:
+        """Let one row take its next token; if that fails, its request does."""
+        try:
+            row.take(prediction, self._outbox)
+        except Exception as error:  # whatever it is, the caller must hear of it
+            _log.exception("a text failed")
+            self._outbox.fail(row.request, failed(error))
+
+
+def _compacted(places: Sequence[int]) -> list[int]:
+    """Ascending `places` in an order in which as many as possible stay: the last fill the gaps."""
+    staying = {place for place in places if place < len(places)}
+    moving = iter(places[len(staying) :])
+    return [place if place in staying else next(moving) for place in range(len(places))]
 
 
 def failed(error: Exception) -> TriptychError:

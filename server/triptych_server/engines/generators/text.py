@@ -1,10 +1,15 @@
 """Text to token ids, and token ids to text while they come."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
+
+# How vocabularies write a token that is one byte of a character. Decoders of such ones take the
+# bytes that stand together at once: one that fits nowhere spoils those before it, too.
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 class GeneratorTokenizer:
@@ -19,6 +24,12 @@ class GeneratorTokenizer:
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
         self._tokenizer.encode_special_tokens = True  # as the characters that they are
+        special = self._tokenizer.get_added_tokens_decoder()
+        self._plain = frozenset(
+            token
+            for text, token in self._tokenizer.get_vocab().items()
+            if not _BYTE.fullmatch(text) and not (token in special and special[token].special)
+        )
 
     @classmethod
     def read(cls, path: Path) -> "GeneratorTokenizer":
@@ -37,7 +48,7 @@ class GeneratorTokenizer:
 
     def stream(self, stop: Sequence[str] = ()) -> "TextStream":
         """A text that comes token by token and ends before the first of `stop`."""
-        return TextStream(self._tokenizer, stop)
+        return TextStream(self._tokenizer, self._plain, stop)
 
 
 class TextStream:
@@ -48,10 +59,13 @@ class TextStream:
     the stop string that is complete first (the longest, when several are at once).
     """
 
-    def __init__(self, tokenizer: Tokenizer, stop: Sequence[str]) -> None:
+    def __init__(self, tokenizer: Tokenizer, plain: Container[int], stop: Sequence[str]) -> None:
+        """`plain` are the tokens that are neither special nor single bytes."""
         self._tokenizer = tokenizer
+        self._plain = plain
         self._decoding = DecodeStream(skip_special_tokens=True)
         self._ids: list[int] = []
+        self._undecoded = 0  # of these, from the end
         self._decoded = 0  # characters that the stream gave
         self._held = ""  # those that may begin a stop string
         self._stop = stop
@@ -60,7 +74,11 @@ class TextStream:
     def push(self, token: int) -> str:
         """Take a token; the text that is certain now, often empty. Sets `stopped`."""
         self._ids.append(token)
-        piece: str | None = self._decoding.step(self._tokenizer, token)
+        self._undecoded += 1
+        if token not in self._plain:
+            return ""
+        new, self._undecoded = self._ids[-self._undecoded :], 0
+        piece: str | None = self._decoding.step(self._tokenizer, new)
         if piece is None:
             return ""
         self._decoded += len(piece)

@@ -51,6 +51,11 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name=f"generator-{name}", daemon=True)
         self._thread.start()
 
+    @property
+    def closed(self) -> bool:
+        """It computes nothing any more."""
+        return self._closed
+
     def submit(self, request: Request) -> None:
         """Queue a request; its events come from now on.
 
@@ -65,7 +70,7 @@ class Worker:
             )
         with self._changed:
             if self._closed:
-                raise shutting_down()
+                raise stopped()
             if len(self._waiting) >= self._queue:
                 raise ResourceExhausted(f"{len(self._waiting)} requests wait for the generator")
             self._waiting.append(request)
@@ -86,18 +91,26 @@ class Worker:
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
-        while self._await_work():
-            self._prune()
-            self._join(self._admitted())
+        try:
+            while self._await_work():
+                self._turn()
+        finally:  # also of a thread that dies, so that nobody waits for it
+            with self._changed:
+                self._closed = True
+            for request in [*self._running, *self._waiting]:
+                self._outbox.fail(request, stopped())
             self._outbox.send()
-            self._attempt(self._rows, self._rows.step)
-            self._outbox.send()
-            for search in self._searches:
-                self._attempt(search, search.step)
-                self._outbox.send()
-        for request in [*self._running, *self._waiting]:
-            self._outbox.fail(request, shutting_down())
+
+    def _turn(self) -> None:
+        """Let requests leave and join, and take a step with each batch."""
+        self._prune()
+        self._join(self._admitted())
         self._outbox.send()
+        self._attempt(self._rows, self._rows.step)
+        self._outbox.send()
+        for search in self._searches:
+            self._attempt(search, search.step)
+            self._outbox.send()
 
     def _await_work(self) -> bool:
         """Wait until there is something to compute; False after `close`."""
@@ -157,6 +170,6 @@ class Worker:
                 self._outbox.fail(request, error)
 
 
-def shutting_down() -> Unavailable:
-    """The error of requests that a closing server ends."""
-    return Unavailable("the server is shutting down", reason="SHUTTING_DOWN")
+def stopped() -> Unavailable:
+    """The error of requests after the worker's end."""
+    return Unavailable("the generator has stopped", reason="GENERATOR_STOPPED")

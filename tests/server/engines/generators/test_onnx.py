@@ -85,7 +85,7 @@ async def test_a_closed_generator_is_unavailable(tiny: TinyGenerator) -> None:
     await generator.close()
     with pytest.raises(Unavailable) as caught:
         _ = [delta async for delta in running]
-    assert caught.value.reason == "SHUTTING_DOWN"
+    assert caught.value.reason == "GENERATOR_STOPPED"
     for call in asked(generator).values():
         with pytest.raises(Unavailable):
             await call

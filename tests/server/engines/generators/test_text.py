@@ -6,11 +6,36 @@ import pytest
 from generators import opt_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream, find_stop
 
-TOKENIZER = GeneratorTokenizer(opt_tokenizer().backend_tokenizer.to_str().encode())
+
+def byte_fallback() -> Tokenizer:
+    """A vocabulary of few letters, and bytes for all others, as Llama's."""
+    vocabulary = ["<unk>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), *"▁aé中 "]
+    ids = {token: index for index, token in enumerate(vocabulary)}
+    tokenizer = Tokenizer(models.BPE(ids, [], byte_fallback=True, unk_token="<unk>"))
+    tokenizer.add_special_tokens(["</s>"])
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("▁", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(" ", 1, 0),
+        ]
+    )
+    return tokenizer
+
+
+def loaded(tokenizer: Tokenizer) -> GeneratorTokenizer:
+    return GeneratorTokenizer(tokenizer.to_str().encode())
+
+
+TOKENIZER = loaded(opt_tokenizer().backend_tokenizer)
 SIZE = opt_tokenizer().backend_tokenizer.get_vocab_size()
+BYTE_FALLBACK = loaded(byte_fallback())
 
 # Tokens of texts, cut anywhere and mixed with any others: broken characters among whole ones.
 texts = st.text("aé中😀 \n�", max_size=12)
@@ -42,7 +67,14 @@ def cut(text: str, stops: Sequence[str]) -> str:
 
 @given(tokens)
 def test_pieces_join_to_the_decoding_of_all_tokens(ids: list[int]) -> None:
-    assert "".join(streamed(TOKENIZER.stream(), ids)) == TOKENIZER.decode(ids)
+    for tokenizer in (TOKENIZER, BYTE_FALLBACK):
+        assert "".join(streamed(tokenizer.stream(), ids)) == tokenizer.decode(ids)
+
+
+@given(st.text("aé中😀"))
+def test_bytes_of_rare_characters_become_whole_ones(text: str) -> None:
+    pieces = streamed(BYTE_FALLBACK.stream(), BYTE_FALLBACK.encode(text))
+    assert "".join(pieces) == text
 
 
 @given(st.text("aé中😀 "))

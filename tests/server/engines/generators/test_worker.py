@@ -39,7 +39,7 @@ class SteppedDecoder(Decoder):
         tokenizer = asset_path(tiny.folder, self.spec.tokenizer)
         self.tokenizer = GeneratorTokenizer.read(tokenizer)
         self.runs: list[tuple[int, int]] = []
-        self.broken = False
+        self.fault: BaseException | None = None
         self._permits = threading.Semaphore(0)
         self._begun = threading.Semaphore(0)
 
@@ -47,7 +47,9 @@ class SteppedDecoder(Decoder):
         self.runs.append(embeddings.shape[:2])
         self._begun.release()
         assert self._permits.acquire(timeout=10)
-        if self.broken or (embeddings == POISON).any():
+        if self.fault:
+            raise self.fault
+        if (embeddings == POISON).any():
             raise RuntimeError("the network is broken")
         return super().run(embeddings, *others)
 
@@ -282,9 +284,9 @@ async def test_a_failed_step_ends_its_requests_and_the_worker_goes_on(
         worker.submit(request)
     await decoder.begun()
     await decoder.let(3)
-    decoder.broken = True
+    decoder.fault = RuntimeError("the network is broken")
     await decoder.let(1)
-    decoder.broken = False
+    decoder.fault = None
     decoder.free()
     outcomes = await asyncio.gather(*map(outcome, requests), return_exceptions=True)
     assert [type(each) for each in outcomes].count(Internal) == 1
@@ -310,3 +312,19 @@ async def test_closing_ends_what_runs_and_what_waits(
     with pytest.raises(Unavailable):
         worker.submit(decoder.texts(8, 2))
     assert len(decoder.runs) < 10
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+async def test_nobody_waits_for_a_thread_that_died(worker: Worker, decoder: SteppedDecoder) -> None:
+    requests = [decoder.texts(8, 5), decoder.texts(8, 5)]
+    worker.submit(requests[0])
+    await decoder.begun()
+    worker.submit(requests[1])
+    decoder.fault = SystemExit()
+    decoder.free()
+    for request in requests:
+        with pytest.raises(Unavailable):
+            await outcome(request)
+    assert worker.closed
+    with pytest.raises(Unavailable):
+        worker.submit(decoder.texts(8, 5))
