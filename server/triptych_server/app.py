@@ -219,8 +219,8 @@ async def _open_generators(settings: Settings, resources: AsyncExitStack) -> lis
 def _generator_folders(settings: Settings) -> list[Path]:
     """The folders of a directory that was given, or of one beside the repository if it is there;
     of a remote repository, beside the assets."""
-    beside = (settings.assets or settings.repository).absolute()
-    directory = settings.generators or beside.with_name("generators")
+    repository = (settings.assets or settings.repository).absolute()
+    directory = settings.generators or repository.parent / "generators"
     if directory.is_dir():
         return sorted(path for path in directory.iterdir() if path.is_dir())
     if settings.generators is not None:

@@ -37,8 +37,8 @@ class Settings(BaseSettings):
     )
     generators: Path | None = Field(
         None,
-        description="Directory of generators; default: `generators` beside the repository, or beside "
-        "the assets where those are given.",
+        description="Directory of generators; default: `generators` beside the repository, "
+        "or beside the assets where those are given.",
     )
     default_model: str = Field(
         "", description="Model that embeds where requests name none; default: the first that can."
