@@ -62,6 +62,14 @@ def draw_all(scenes: Sequence[Scene], rng: np.random.Generator) -> Pixels:
     return pictures
 
 
+def draw_alike(scene: Scene, picture: Pixels, draws: int, rng: np.random.Generator) -> Pixels:
+    """Of so many pictures of a scene the one most like ``picture``: ``[64, 64, 3] uint8``."""
+    drawn = draw_all([scene] * draws, rng)
+    distances = np.square(drawn.astype(np.int32) - picture).sum(axis=(1, 2, 3))
+    nearest: Pixels = drawn[int(distances.argmin())]
+    return nearest
+
+
 def place(scene: Scene, radii: Sequence[float], rng: np.random.Generator) -> tuple[Point, ...]:
     """The centre (x, y) of each object in pixels, to half a pixel, true to position or relation."""
     if scene.position is not None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from triptych_export.miniworld.captions import caption
 from triptych_export.miniworld.chats import chat
-from triptych_export.miniworld.draw import Pixels, draw_all
+from triptych_export.miniworld.draw import Pixels, draw, draw_alike, draw_all
 from triptych_export.miniworld.questions import QUESTION_TYPES, Question, QuestionType, ask
 from triptych_export.miniworld.world import (
     CHANGES,
@@ -115,9 +115,9 @@ def near_duplicate_set(count: int = 1000, seed: int = EVALUATION_SEED) -> Retrie
         if seen.isdisjoint(scene.canonical() for scene in family):
             seen.update(scene.canonical() for scene in family)
             scenes += [_told_either_way(scene, rng) for scene in family]
-            pictures.append(draw_all(family[:1], rng))
-            pictures += [_most_alike(scene, pictures[-1], rng) for scene in family[1:]]
-    return RetrievalSet(tuple(scenes[:count]), np.concatenate(pictures)[:count])
+            first = draw(family[0], rng)
+            pictures += [first, *(draw_alike(one, first, _DRAWINGS, rng) for one in family[1:])]
+    return RetrievalSet(tuple(scenes[:count]), np.stack(pictures[:count]))
 
 
 def _moved(scene: Scene) -> list[Scene]:
@@ -127,14 +127,6 @@ def _moved(scene: Scene) -> list[Scene]:
         return [scene, *(replace(scene, position=name) for name in positions)]
     relations = [name for name in RELATIONS if name != scene.relation]
     return [scene, *(replace(scene, relation=name) for name in relations)]
-
-
-def _most_alike(scene: Scene, picture: Pixels, rng: np.random.Generator) -> Pixels:
-    """Of ``_DRAWINGS`` pictures of the scene the nearest to ``picture [1, 64, 64, 3]``."""
-    drawn = draw_all([scene] * _DRAWINGS, rng)
-    distances = np.square(drawn.astype(np.int32) - picture).sum(axis=(1, 2, 3))
-    nearest = int(distances.argmin())
-    return drawn[nearest : nearest + 1]
 
 
 def attribute_pairs(key: Change, count: int = 1000, seed: int = EVALUATION_SEED) -> AttributePairs:

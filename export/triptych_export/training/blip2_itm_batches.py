@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from triptych_export.miniworld.captions import caption
-from triptych_export.miniworld.draw import Pixels, draw_all
+from triptych_export.miniworld.draw import Pixels, draw, draw_alike
 from triptych_export.miniworld.phrases import Phrase, some_of
 from triptych_export.miniworld.world import Language, Scene, sample_scene
 from triptych_export.training.clip_batches import hard_change
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 CHANGED_COPIES = 2  # pictures in a family beside its first
+DRAWS = 6  # of each copy, of which the one most like the first picture is kept
 FALSE_TEXTS = 2  # a picture, beside those of its family
 PHRASES = 0.25  # how many pictures have a true and a false phrase such as "a red star"
 
@@ -42,9 +43,13 @@ class Pairs:
 def sample_pairs(families: int, rng: np.random.Generator) -> Pairs:
     """So many families of pictures and their texts."""
     scenes: list[Scene] = []
+    pictures: list[Pixels] = []
     for _ in range(families):
         first = sample_scene(rng, objects=1 + int(rng.uniform() < 0.6))
-        scenes += [first, *(hard_change(first, rng) for _ in range(CHANGED_COPIES))]
+        copies = [hard_change(first, rng) for _ in range(CHANGED_COPIES)]
+        scenes += [first, *copies]
+        picture = draw(first, rng)
+        pictures += [picture, *(draw_alike(copy, picture, DRAWS, rng) for copy in copies)]
     told = [(tell(scene, rng), index, True) for index, scene in enumerate(scenes)]
     for index, scene in enumerate(scenes):
         told += [(tell(false, rng), index, False) for false in _false_scenes(scenes, index, rng)]
@@ -53,7 +58,7 @@ def sample_pairs(families: int, rng: np.random.Generator) -> Pairs:
             told += [(text, index, true) for text, true in _phrases(scene, rng)]
     canonical = [scene.canonical() for scene in scenes]
     return Pairs(
-        pictures=draw_all(scenes, rng),
+        pictures=np.stack(pictures),
         texts=[text for text, _, _ in told],
         owners=np.array([owner for _, owner, _ in told]),
         true=np.array([true for _, _, true in told]),

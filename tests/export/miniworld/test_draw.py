@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from triptych_export.miniworld.draw import RADII, RGB, SIDE, draw, draw_all, place
+from triptych_export.miniworld.draw import RADII, RGB, SIDE, draw, draw_alike, draw_all, place
 from triptych_export.miniworld.world import (
     COLOURS,
     POSITIONS,
@@ -28,6 +28,14 @@ def test_many_pictures_are_drawn_one_after_the_other() -> None:
     rng = np.random.default_rng(0)
     one_by_one = np.stack([draw(scene, rng) for scene in SCENES[:20]])
     assert np.array_equal(draw_all(SCENES[:20], np.random.default_rng(0)), one_by_one)
+
+
+def test_a_picture_is_chosen_for_its_likeness() -> None:
+    first = draw(SCENES[0], np.random.default_rng(0))
+    alike = draw_alike(SCENES[0], first, 30, np.random.default_rng(1))
+    others = draw_all([SCENES[0]] * 30, np.random.default_rng(1))
+    distances = np.square(others.astype(int) - first).sum(axis=(1, 2, 3))
+    assert np.square(alike.astype(int) - first).sum() == distances.min() < np.median(distances)
 
 
 @pytest.mark.parametrize("scene", SCENES[:40])
