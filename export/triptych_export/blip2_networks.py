@@ -2,6 +2,7 @@
 
 Each holds a `Blip2ForConditionalGeneration` or a `Blip2ForImageTextRetrieval` and runs parts of it.
 I pictures, N rows, L tokens; P patches of width W; Q queries; H the language model's width.
+Sizes are read from shapes: to a tracer `len` is a constant.
 """
 
 from typing import Any
@@ -34,7 +35,7 @@ class Queries(nn.Module):
         self.query_tokens, self.qformer = model.query_tokens, model.qformer
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        queries = self.query_tokens.expand(len(patches), -1, -1)
+        queries = self.query_tokens.expand(patches.shape[0], -1, -1)
         states: torch.Tensor = self.qformer(
             query_embeds=queries, encoder_hidden_states=patches
         ).last_hidden_state
@@ -113,7 +114,7 @@ class Matching(nn.Module):
         attention_mask: torch.Tensor,
         image_index: torch.Tensor,
     ) -> Any:
-        queries = self.query_tokens.expand(len(input_ids), -1, -1)
+        queries = self.query_tokens.expand(input_ids.shape[0], -1, -1)
         seen = attention_mask.new_ones(queries.shape[:-1])
         states = self.qformer(
             query_embeds=self.embeddings(input_ids=input_ids, query_embeds=queries),
@@ -137,7 +138,7 @@ def _gathered_attention(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Plain attention; where it takes patches, row i sees those of picture `image_index[i]`."""
     if image_index is not None and getattr(module, "takes_patches", False):
-        key, value = key[image_index], value[image_index]
+        key, value = key.index_select(0, image_index), value.index_select(0, image_index)
     weights = query @ key.transpose(-1, -2) * scaling
     if attention_mask is not None:
         weights = weights + attention_mask

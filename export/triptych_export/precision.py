@@ -35,6 +35,8 @@ def to_fp16(source: Path, target: Path, calibration: Iterator[Inputs]) -> None:
         onnx.load(source),
         keep_io_types=True,
         op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FP32_OPERATORS],
+        # ONNX cannot infer shapes beyond 2 GB; what the tracer wrote down is enough.
+        disable_shape_infer=_is_large(source),
     )
     _drop_repeated_casts(model.graph)
     OnnxModel(model).topological_sort()

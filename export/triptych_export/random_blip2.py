@@ -15,7 +15,6 @@ from transformers import (
 
 from triptych_export.random_tokenizer import bert_tokenizer, opt_tokenizer
 
-_QFORMER_CONTEXT = 512
 _SPARE_ROWS = 7  # OPT's table is a little larger than its vocabulary
 
 
@@ -34,6 +33,7 @@ class Blip2Size:
     qformer_layers: int
     qformer_heads: int
     qformer_vocabulary: int
+    qformer_context: int
     features: int
     text_width: int
     text_layers: int
@@ -56,6 +56,7 @@ BLIP2_OPT_125M = Blip2Size(
     qformer_layers=12,
     qformer_heads=12,
     qformer_vocabulary=30523,
+    qformer_context=512,
     features=256,
     text_width=768,
     text_layers=12,
@@ -75,6 +76,7 @@ TINY_BLIP2 = Blip2Size(
     qformer_layers=2,
     qformer_heads=4,
     qformer_vocabulary=1200,
+    qformer_context=64,
     features=24,
     text_width=40,
     text_layers=2,
@@ -113,7 +115,7 @@ def blip2_generation(size: Blip2Size) -> tuple[Any, ...]:
 
 def blip2_retrieval(size: Blip2Size) -> tuple[Any, ...]:
     """BLIP-2 that compares pictures with texts: model, processor and image processor."""
-    tokenizer = bert_tokenizer(size.qformer_vocabulary - 1, _QFORMER_CONTEXT)
+    tokenizer = bert_tokenizer(size.qformer_vocabulary - 1, size.qformer_context)
     tokenizer.add_special_tokens({"bos_token": "[DEC]"})
     processors = _processors(size, tokenizer)  # it adds the token of pictures, which has no row
     config = Blip2Config(
@@ -121,7 +123,7 @@ def blip2_retrieval(size: Blip2Size) -> tuple[Any, ...]:
         qformer_config={
             **_qformer(size),
             "vocab_size": size.qformer_vocabulary,
-            "max_position_embeddings": _QFORMER_CONTEXT,
+            "max_position_embeddings": size.qformer_context,
             "use_qformer_text_input": True,
         },
         num_query_tokens=size.queries,
