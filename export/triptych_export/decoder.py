@@ -23,6 +23,8 @@ from triptych_export.quiet import quiet
 
 # What the graph does is what these do; others scale, cap or window their attention or logits.
 ARCHITECTURES = ("opt", "llama", "mistral", "qwen2")
+# Rotary positions whose frequencies depend on how long a text has become.
+_CHANGING_ROTATIONS = ("dynamic", "longrope")
 _ATTENTION = "triptych_cached"
 _HEAD_STEP = 8  # GroupQueryAttention takes heads of multiples of it
 
@@ -192,3 +194,6 @@ def _check(config: Any) -> None:
         kind == "mistral" and config.sliding_window
     ):
         raise CheckpointError(f"language model {kind!r} attends in a sliding window")
+    rotation = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rotation in _CHANGING_ROTATIONS:
+        raise CheckpointError(f"language model {kind!r} has rotary positions of kind {rotation!r}")

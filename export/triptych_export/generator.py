@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from triptych_export.decoder import DecoderShape, write_decoder
 from triptych_export.errors import CheckpointError
-from triptych_export.generator_parity import GeneratorParity, measure_generator
+from triptych_export.generator_parity import LEAST_TEXT, GeneratorParity, measure_generator
 from triptych_server.engines.generators.spec import NETWORK_FILE, SPEC_FILE, Templates
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -57,6 +57,11 @@ def write_generator(
     """
     started = time.monotonic()
     shape = DecoderShape.of(language_model)
+    if prefix_tokens + LEAST_TEXT > shape.context_length:
+        raise CheckpointError(
+            f"its context of {shape.context_length} tokens has no room for a prefix of "
+            f"{prefix_tokens} and a text"
+        )
     folder.mkdir()
     write_decoder(language_model, folder / NETWORK_FILE)
     (folder / TOKENIZER_FILE).write_text(_tokenizer_json(tokenizer, shape.vocabulary))

@@ -23,6 +23,7 @@ LIMIT = 1e-4
 # Ten times it: a network whose logits differ by less between prompts proves nothing.
 LEAST_VARIATION = 1e-3
 _STEPS = 12
+LEAST_TEXT = _STEPS + 2  # tokens behind a prefix that can be compared: begin, one more, and these
 _LENGTHS = (1, 9, 2, 31, 5, 3, 17, 12)  # of the texts behind the prefix
 
 

@@ -199,6 +199,11 @@ def windowed_qwen() -> Any:
     )
 
 
+def stretched() -> Any:
+    rotation = {"rope_type": "dynamic", "factor": 2.0, "rope_theta": 10_000.0}
+    return tiny_language_model("llama", rope_parameters=rotation)
+
+
 @pytest.mark.parametrize(
     ("build", "message"),
     [
@@ -207,6 +212,7 @@ def windowed_qwen() -> Any:
         (narrow, "heads have 4 numbers, no multiple of 8"),
         (windowed, "'mistral' attends in a sliding window"),
         (windowed_qwen, "'qwen2' attends in a sliding window"),
+        (stretched, "'llama' has rotary positions of kind 'dynamic'"),
     ],
 )
 def test_a_model_of_another_kind_is_refused(
@@ -220,6 +226,11 @@ def test_a_model_of_another_kind_is_refused(
 def test_a_tokenizer_with_more_ids_than_the_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="ids beyond the network's 300"):
         write(tiny_language_model(vocab_size=300), tmp_path / "generator")
+
+
+def test_a_prefix_that_fills_the_context_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="context of 128 tokens has no room"):
+        write(tiny_language_model(), tmp_path / "generator", space=SPACE, prefix_tokens=120)
 
 
 @pytest.mark.parametrize(("template", "expected"), [("</s> $A", BEGIN_ID), ("$A", None)])

@@ -12,6 +12,8 @@ from triptych_server.engines.generators.spec import GeneratorSpec
 Buffer = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.int32]
 
+# Prompts of up to so many tokens together are computed in buffers that are kept for the next.
+SCRATCH_TOKENS = 512
 # Tokens of memory that rows which have gone may keep, beyond as many as all rows hold.
 _IDLE_TOKENS = 512
 
@@ -20,8 +22,8 @@ class Cache:
     """A key and a value buffer a layer: `[rows, key-value heads, tokens, head size]` float32.
 
     There is room for more rows and tokens than are held; what lies beyond is undefined, and takes
-    memory only once it was written, so that short rows beside a long one stay small. In all, the
-    memory is about twice what the rows hold, or less.
+    memory only once it was written, so that short rows beside a long one stay small. In all, that
+    is no more than twice what the rows hold, and a thousand tokens.
     """
 
     def __init__(self, spec: GeneratorSpec) -> None:
@@ -59,10 +61,14 @@ class Cache:
 
     def prompts(self, count: int, length: int) -> list[Buffer]:
         """Undefined buffers like `rows`, no longer than prompts are; the next call reuses them."""
-        shape = (count, self._heads, length, self._size)
-        if not self._scratch or len(self._scratch[0]) < prod(shape):
-            self._scratch = [np.empty(prod(shape), np.float32) for _ in range(self._count)]
-        return [buffer[: prod(shape)].reshape(shape) for buffer in self._scratch]
+        token = self._heads * self._size
+        shape, numbers = (count, self._heads, length, self._size), count * length * token
+        if count * length > SCRATCH_TOKENS:
+            return [np.empty(shape, np.float32) for _ in range(self._count)]
+        if not self._scratch:
+            kept = SCRATCH_TOKENS * token
+            self._scratch = [np.empty(kept, np.float32) for _ in range(self._count)]
+        return [buffer[:numbers].reshape(shape) for buffer in self._scratch]
 
     def put(self, rows: Sequence[int], prompts: Sequence[Buffer]) -> None:
         """Store `prompts` as the beginnings of these rows."""

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from triptych_server.engines.generators.cache import Cache
+from triptych_server.engines.generators.cache import SCRATCH_TOKENS, Cache
 from triptych_server.engines.generators.spec import (
     NETWORK_FILE,
     SPEC_FILE,
@@ -26,7 +26,7 @@ Floats = npt.NDArray[np.float32]
 Ids = npt.NDArray[np.int64]
 
 # Positions in one run of the network, padding included; enough to keep every core busy.
-_RUN_POSITIONS = 512
+_RUN_POSITIONS = SCRATCH_TOKENS
 # Prompts share a run while padding is at most this part of it, or takes no longer than reading the
 # weights once more would.
 _PADDED_PART = 0.2
@@ -37,7 +37,7 @@ class Decoder:
     """One network, whose weights are loaded once; `threads` compute a run together.
 
     Raises `SpecError` when the files are not those of `spec`, and what ONNX Runtime raises when it
-    refuses the graph. Not safe to be called from two threads at once, nor are its batches.
+    refuses the graph. Safe to be called from several threads; each of its batches from one alone.
     """
 
     def __init__(self, folder: Path, spec: GeneratorSpec, *, threads: int) -> None:
@@ -234,8 +234,10 @@ def _options(threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    # It would remember a plan for every shape that it ever saw.
+    # It would remember a plan for every shape that it ever saw, and keep the memory of the longest
+    # prompt for ever.
     options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False
     # The encoders have the same cores: a thread that waits must not keep one from them.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options

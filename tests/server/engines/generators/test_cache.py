@@ -35,9 +35,10 @@ def write(cache: Cache, first: int, tokens: list[int]) -> None:
     held = np.full(first, 1, np.int32)
     cache.fit(first + len(tokens), max(tokens), held)
     for row, length in enumerate(tokens, first):
-        for buffer in cache.prompts(1, length):
+        prompt = cache.prompts(1, length)
+        for buffer in prompt:
             buffer[:] = row
-        cache.put([row], cache.prompts(1, length))
+        cache.put([row], prompt)
 
 
 def resident() -> int:
