@@ -37,7 +37,6 @@ class DecoderShape:
     vocabulary: int
     hidden_size: int
     layers: int
-    heads: int
     key_value_heads: int
     head_size: int
 
@@ -52,7 +51,6 @@ class DecoderShape:
             vocabulary=language_model.get_output_embeddings().out_features,
             hidden_size=language_model.get_input_embeddings().embedding_dim,
             layers=config.num_hidden_layers,
-            heads=heads,
             key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
             head_size=getattr(config, "head_dim", None) or config.hidden_size // heads,
         )

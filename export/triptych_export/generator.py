@@ -64,7 +64,8 @@ def write_generator(
         )
     folder.mkdir()
     write_decoder(language_model, folder / NETWORK_FILE)
-    (folder / TOKENIZER_FILE).write_text(_tokenizer_json(tokenizer, shape.vocabulary))
+    tokens = _tokenizer_json(tokenizer, shape.vocabulary)
+    (folder / TOKENIZER_FILE).write_text(tokens, encoding="utf-8")
     np.save(folder / EMBEDDING_FILE, _embedding(language_model))
     content = {
         "model": model,
@@ -74,12 +75,7 @@ def write_generator(
         "space": space,
         "prefix_tokens": prefix_tokens if space else 0,
         "max_prefixes": max_prefixes if space else 0,
-        "context_length": shape.context_length,
-        "vocabulary": shape.vocabulary,
-        "hidden_size": shape.hidden_size,
-        "layers": shape.layers,
-        "key_value_heads": shape.key_value_heads,
-        "head_size": shape.head_size,
+        **asdict(shape),
         "begin_id": begin_id(tokenizer),
         "end_ids": list(_end_ids(language_model) if end_ids is None else end_ids),
         "beams": True,
