@@ -31,7 +31,7 @@ _HEAD_STEP = 8  # GroupQueryAttention takes heads of multiples of it
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
-    """The sizes of a language model that its runner must know."""
+    """The sizes of a language model, named as in generator.json."""
 
     context_length: int
     vocabulary: int
