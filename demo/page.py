@@ -37,7 +37,7 @@ def _search(found: Answer) -> Section:
 def _language(talk: Talk) -> Iterator[Section]:
     captions, answers, chats = (f"{each:.0f} ms in all" for each in talk.milliseconds)
     if talk.described:
-        note = f"cosine of picture and caption, and whether they match; {captions}"
+        note = f"with the cosine of picture and caption; {captions}"
         yield Section("Captions", tuple(map(_described, talk.described)), note=note)
     if talk.answered:
         yield Section("Questions", tuple(map(_discussed, talk.answered)), note=answers)
