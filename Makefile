@@ -22,7 +22,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
 	@touch $@
 
-demo: $(VENV)/.installed-server $(if $(CHECKPOINT),$(VENV)/.installed-export) ## Embed, index and search pictures; writes build/demo/index.html.
+demo: $(VENV)/.installed-server $(if $(CHECKPOINT),$(VENV)/.installed-export) ## Search, caption, ask and chat about pictures; writes build/demo/index.html.
 	$(BIN)/python demo/run.py $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 serve: $(VENV)/.installed-server ## Run the gateway with the shipped models.
@@ -45,8 +45,9 @@ check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, and compare the stubs 
 	@$(MAKE) --no-print-directory protos STUBS=build/stubs/triptych/v1
 	diff -r -x __pycache__ -x __init__.py build/stubs/triptych/v1 clients/python/triptych/v1
 
-bench: $(VENV)/.installed-dev ## Measure throughput, latency and restarts.
+bench: $(VENV)/.installed-dev ## Measure throughput, latency, generation and restarts.
 	$(BIN)/python clients/loadtest/bench.py
+	$(BIN)/python clients/loadtest/generation.py
 	$(BIN)/python clients/loadtest/restart.py
 
 protos: $(VENV)/.installed-dev ## Regenerate the Python stubs from protos/.
