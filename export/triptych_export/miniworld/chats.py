@@ -5,12 +5,24 @@ from __future__ import annotations
 import numpy as np
 
 from triptych_export.miniworld.captions import caption
-from triptych_export.miniworld.questions import Question, ask, possible_questions
+from triptych_export.miniworld.questions import Question, ask, possible_questions, typed
 from triptych_export.miniworld.world import Language, Scene
 
 _OPENINGS = {
-    "en": ("what is in the picture?", "describe the picture."),
-    "zh": ("图中有什么?", "描述这张图片\u3002"),
+    "en": (
+        "what is in the picture?",
+        "what is in the image?",
+        "describe the picture.",
+        "what do you see?",
+        "what is this?",
+    ),
+    "zh": (
+        "图中有什么?",
+        "图里有什么?",
+        "描述这张图片\u3002",
+        "你看到了什么?",
+        "这是什么?",
+    ),
 }
 _OPENED, _TRANSLATED = 0.3, 0.1  # how often a chat opens so, and how often a turn changes language
 
@@ -35,7 +47,7 @@ def chat(scene: Scene, turns: int, language: Language, rng: np.random.Generator)
 
 def _opening(scene: Scene, language: Language, rng: np.random.Generator) -> Question:
     openings = _OPENINGS[language]
-    text = openings[int(rng.integers(len(openings)))]
+    text = typed(openings[int(rng.integers(len(openings)))], language, rng)
     subject = 0 if len(scene.objects) == 1 else None
     return Question(None, language, text, caption(scene.canonical(), language), subject)
 

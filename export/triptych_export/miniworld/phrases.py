@@ -105,6 +105,13 @@ def pronoun(language: Language, other: bool) -> str:
     return "the other object" if other else "it"
 
 
+def place(scene: Scene, index: int, language: Language) -> str:
+    """Where in the picture an object of a pair is: ``on the left``, ``左边``."""
+    assert scene.relation is not None
+    english = _PLACES[scene.relation][index]
+    return english if language == "en" else _CHINESE_PLACES[english]
+
+
 def some_of(thing: Object, most: int, rng: np.random.Generator) -> Phrase:
     """From one to ``most`` attributes of an object."""
     sayable = [name for name in _SHARES if name != "texture" or thing.texture != "plain"]

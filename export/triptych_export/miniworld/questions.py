@@ -107,9 +107,19 @@ def ask(
     if kind not in possible_questions(scene):
         raise ValueError(f"no question of type {kind} can be asked of this scene")
     asked = _ASK[kind](_Speaker(scene, language, rng, focus))
-    if language == "zh" and rng.uniform() < 0.5:  # people type either question mark
-        asked = replace(asked, text=asked.text.replace("?", "\uff1f"))
-    return asked
+    return replace(asked, text=typed(asked.text, language, rng))
+
+
+def typed(text: str, language: Language, rng: np.random.Generator) -> str:
+    """The question as one of many people might type it: capital or not, which mark, or none."""
+    capital, mark = rng.uniform(size=2)
+    if language == "en" and capital < 0.35:
+        text = text[0].upper() + text[1:]
+    if mark < 0.1:
+        return text.removesuffix("?")
+    if language == "zh" and mark < 0.55:
+        return text.replace("?", "\uff1f")
+    return text
 
 
 @dataclass(frozen=True)
@@ -230,7 +240,7 @@ def _position(speaker: _Speaker) -> Question:
 
 
 def _relation(speaker: _Speaker) -> Question:
-    return speaker.choose((_which_side, _where_of_two, _what_is_beside))(speaker)
+    return speaker.choose((_which_side, _where_of_two, _what_is_beside, _what_is_there))(speaker)
 
 
 def _which_side(speaker: _Speaker) -> Question:
@@ -270,6 +280,14 @@ def _what_is_beside(speaker: _Speaker) -> Question:
         return speaker.question("relation", text, _NOTHING[speaker.language])
     answer = describe(speaker.scene.objects[1 - index], speaker.language)
     return speaker.question("relation", text, answer, 1 - index)
+
+
+def _what_is_there(speaker: _Speaker) -> Question:
+    index = speaker.pick_object()
+    place = phrases.place(speaker.scene, index, speaker.language)
+    text = speaker.say(("what is {place}?",), ("{place}是什么?",), place=place)
+    answer = describe(speaker.scene.objects[index], speaker.language)
+    return speaker.question("relation", text, answer, index)
 
 
 def _background(speaker: _Speaker) -> Question:

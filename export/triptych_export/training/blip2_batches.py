@@ -25,8 +25,12 @@ IGNORED = -100
 PAIRS = 0.65  # how many scenes have two objects, which are harder
 QUESTIONS, CHAT_TURNS = 8, 4  # a picture
 _GROUPS = (0.5, 0.9)  # shares of the texts, shortest first: few are as long as a chat
-_PHOTOS = ("a photo of", "a picture of")
-_PHOTOGRAPHED = 0.2  # how many pictures have a caption that begins so
+# Other beginnings than the caption's own, and how many pictures have a caption after one.
+_BEGINNINGS: dict[Language, tuple[str, ...]] = {
+    "en": ("a photo of ", "a picture of ", "A photo of ", "an image of ", "There is ", "there is "),
+    "zh": ("图中有", "这是"),
+}
+_BEGUN = 0.3
 # How often each type is asked, against the others that the scene allows.
 _WEIGHTS: dict[QuestionType, float] = {
     "colour": 1.5,
@@ -85,9 +89,8 @@ class Writer:
         texts = [self.caption(scene, language) for language in LANGUAGES]
         if scene.relation is not None:
             texts.append(self.caption(scene.inverted(), LANGUAGES[int(rng.integers(2))]))
-        if rng.uniform() < _PHOTOGRAPHED:
-            photo = _PHOTOS[int(rng.integers(len(_PHOTOS)))]
-            texts.append(self._text([(photo, False), (f" {caption(scene)}", True)]))
+        if rng.uniform() < _BEGUN:
+            texts.append(self.begun_caption(scene, LANGUAGES[int(rng.integers(2))], rng))
         questions = _sample_questions(scene, QUESTIONS, rng)
         texts += [self.conversation([question]) for question in questions]
         language = LANGUAGES[int(rng.integers(2))]
@@ -108,6 +111,15 @@ class Writer:
             given = 1 + next(index for index, (one, other) in pairs if one != other)
         labels = [IGNORED] * given + [*whole[given:], self._end]
         return Text([self._begin, *whole], labels)
+
+    def begun_caption(self, scene: Scene, language: Language, rng: np.random.Generator) -> Text:
+        """The caption after words that are not its own, or with a capital."""
+        told, beginnings = caption(scene, language), _BEGINNINGS[language]
+        if language == "en" and rng.uniform() < 0.3:
+            return self._text([("A", False), (told.removeprefix("a"), True)])
+        beginning = beginnings[int(rng.integers(len(beginnings)))]
+        space = " " if beginning.endswith(" ") else ""  # belongs to the word that follows
+        return self._text([(beginning.rstrip(), False), (space + told, True)])
 
     def conversation(self, turns: Sequence[Question]) -> Text:
         """Questions and answers in turn, of which the answers are learnt."""

@@ -1,7 +1,8 @@
 """Training batches of the miniature matcher: families of pictures that differ in one attribute.
 
-Each picture is told truly and falsely, the false texts one attribute away: those of its family,
-whose pictures are there as well, and others.
+Each picture is told truly and falsely. Most false texts are one attribute away: those of its
+family, whose pictures are there as well, and others. Some are of strangers, and some are short:
+with hard ones alone, matching does not leave chance.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ from triptych_export.training.clip_batches import hard_change
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 CHANGED_COPIES = 2  # pictures in a family beside its first
 DRAWS = 6  # of each copy, of which the one most like the first picture is kept
-FALSE_TEXTS = 2  # a picture, beside those of its family
-PHRASES = 0.25  # how many pictures have a true and a false phrase such as "a red star"
+FALSE_TEXTS = 1  # a picture, beside that of its family and that of a stranger
+PHRASES = 0.6  # how many pictures have a true and a false phrase such as "a red star"
 
 
 @dataclass(frozen=True)
 class Pairs:
-    """Texts, each of a picture of ``[B, 64, 64, 3] uint8``: true of it, or one attribute away.
+    """Texts, each of a picture of ``[B, 64, 64, 3] uint8``: true of it, or not.
 
     ``owners [N] int64`` are the pictures' indices, ``true [N] bool``. The first B texts are the
     pictures' own captions, in order, and ``same [B, B] bool`` tells which are true of which.
@@ -73,12 +74,14 @@ def tell(scene: Scene, rng: np.random.Generator) -> str:
 
 
 def _false_scenes(scenes: Sequence[Scene], index: int, rng: np.random.Generator) -> list[Scene]:
-    """One of the picture's family, where that is another scene, and some that are not drawn."""
+    """One of the picture's family, where that is another scene, a stranger, and some not drawn."""
     start = index - index % (1 + CHANGED_COPIES)
     family = scenes[start : start + 1 + CHANGED_COPIES]
     true = scenes[index].canonical()
     others = [other for other in family if other.canonical() != true]
     chosen = [others[int(rng.integers(len(others)))]] if others else []
+    strangers = [other for other in scenes if other.canonical() != true]
+    chosen.append(strangers[int(rng.integers(len(strangers)))])
     return chosen + [hard_change(scenes[index], rng) for _ in range(FALSE_TEXTS)]
 
 

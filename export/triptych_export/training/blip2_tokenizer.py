@@ -26,11 +26,12 @@ CONTEXT_LENGTH = 512
 BEGIN, PAD, END, UNKNOWN, IMAGE = "<s>", "<pad>", "</s>", "<unk>", "<image>"
 _TABLES = (SIZES, TEXTURES, COLOURS, SHAPES, BACKGROUNDS, POSITIONS, RELATIONS)
 # What captions, questions and answers say beside the attributes.
-_ENGLISH = """a an the in on of to at is are it there what where which how many relative other
-object objects picture photo describe background colour color shape size texture circles squares
-triangles stars crosses hearts or and yes no zero one two nothing with Answer Question"""
+_ENGLISH = """a an the in on of to at is are it there what where which how many relative other do
+you see this object objects picture image photo describe background colour color shape size texture
+circles squares triangles stars crosses hearts or and yes no zero one two nothing with
+A There Is What Where How Describe Answer Question"""
 _CHINESE = """一个 两个 零个 的 在 是 有 吗 背景 什么 颜色 形状 纹理 多大 还是 纯色 几个 物体
-哪里 哪边 另一个物体 它 图中 描述 这张 图片 没有 东西 不是"""
+哪里 哪边 另一个物体 它 图中 图里 描述 这张 这 图片 没有 东西 不是 你 看到 了"""
 _CHINESE_MARKS = "\uff1f\uff0c\u3002"
 
 

@@ -6,7 +6,7 @@ from triptych_export.miniworld.captions import caption
 from triptych_export.miniworld.chats import chat
 from triptych_export.miniworld.world import sample_scene
 
-PRONOUNS = (" it ", " it?", "the other object", "它", "另一个物体")
+PRONOUNS = (" it ", " it?", "other object", "它", "另一个物体")
 
 
 def test_a_chat_has_so_many_turns_and_some_lean_on_the_one_before() -> None:

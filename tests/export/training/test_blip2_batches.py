@@ -3,7 +3,7 @@ import pytest
 
 from triptych_export.miniworld.captions import caption, parse
 from triptych_export.miniworld.questions import Question
-from triptych_export.miniworld.world import Object, Scene, same
+from triptych_export.miniworld.world import Language, Object, Scene, same
 from triptych_export.training.blip2_batches import IGNORED, Text, Writer, sample_scenes
 from triptych_export.training.blip2_tokenizer import build_tokenizer
 
@@ -46,6 +46,20 @@ def test_the_other_order_is_learnt_only_once_the_words_say_so(writer: Writer) ->
     text = writer.caption(PAIR.inverted(), "en")
     assert read(text) == ("a small blue circle below a small striped red star on a grey background")
     assert learnt(text) == " circle below a small striped red star on a grey background|"
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_caption_is_learnt_after_other_beginnings(writer: Writer, language: Language) -> None:
+    rng = np.random.default_rng(0)
+    told = {
+        (read(text), learnt(text))
+        for text in (writer.begun_caption(PAIR, language, rng) for _ in range(60))
+    }
+    wanted = caption(PAIR, language)
+    begun = {whole.removesuffix(part.removesuffix("|")) for whole, part in told}
+    expected = {"en": {"A", "a photo of", "There is"}, "zh": {"图中有", "这是"}}
+    assert begun >= expected[language]
+    assert all(part.endswith(wanted.removeprefix("a") + "|") for _, part in told)
 
 
 def test_only_answers_are_learnt_and_each_ends(writer: Writer) -> None:
