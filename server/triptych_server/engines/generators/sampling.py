@@ -37,7 +37,9 @@ def penalize(logits: Logits, seen: Ids, penalty: float) -> Logits:
     """Make the tokens `seen` less likely, for a penalty above 1 (arXiv 1909.05858)."""
     penalized = logits.copy()
     chosen = logits[..., seen]
-    penalized[..., seen] = np.where(chosen < 0, chosen * penalty, chosen / penalty)
+    with np.errstate(over="ignore"):  # of a penalty next to 0
+        quotients = np.minimum(chosen / penalty, np.finfo(logits.dtype).max)
+    penalized[..., seen] = np.where(chosen < 0, chosen * penalty, quotients)
     return penalized
 
 
@@ -50,8 +52,8 @@ def forbid(logits: Logits, tokens: Ids) -> Logits:
 
 def scale(logits: Logits, temperature: float) -> Doubles:
     """Logits divided by `temperature`, above 0; less the largest one, so that none overflows."""
-    below: Doubles = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
     with np.errstate(over="ignore"):  # to what is impossible
+        below: Doubles = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
         return below / temperature
 
 

@@ -71,6 +71,14 @@ def test_the_repetition_penalty_is_that_of_transformers(
     np.testing.assert_array_equal(penalize(logits, np.array(seen), penalty), wanted)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_penalty_next_to_zero_prefers_what_was_said(temperature: float) -> None:
+    logits = np.array([2, 1, 3, -3], np.float32)
+    sampling = Sampling(max_tokens=9, temperature=temperature, repetition_penalty=1e-40)
+    chooser = Chooser(sampling, 0, [], [1])
+    assert chooser.choose(logits, 2, []) == 1
+
+
 @given(seeds, tokens)
 def test_forbidden_tokens_are_those_of_a_minimal_length(seed: int, ends: list[int]) -> None:
     logits = random_logits(seed)
