@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from triptych_export.miniworld.asking import ask, typed
 from triptych_export.miniworld.captions import caption
-from triptych_export.miniworld.questions import Question, ask, possible_questions, typed
+from triptych_export.miniworld.questions import Question, possible_questions
 from triptych_export.miniworld.world import Language, Scene
 
 _OPENINGS = {

@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from triptych_export.miniworld.asking import ask
 from triptych_export.miniworld.captions import caption
 from triptych_export.miniworld.chats import chat
 from triptych_export.miniworld.draw import Pixels, draw, draw_alike, draw_all
-from triptych_export.miniworld.questions import QUESTION_TYPES, Question, QuestionType, ask
+from triptych_export.miniworld.questions import QUESTION_TYPES, Question, QuestionType
 from triptych_export.miniworld.world import (
     CHANGES,
     POSITIONS,

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast
 
+from triptych_export.miniworld.asking import ask
 from triptych_export.miniworld.captions import caption
 from triptych_export.miniworld.chats import chat
 from triptych_export.miniworld.draw import Pixels, draw_all
-from triptych_export.miniworld.questions import Question, QuestionType, ask, possible_questions
+from triptych_export.miniworld.questions import Question, QuestionType, possible_questions
 from triptych_export.miniworld.world import Language, Scene, sample_scene
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")

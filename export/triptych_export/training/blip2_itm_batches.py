@@ -16,14 +16,26 @@ from numpy.typing import NDArray
 from triptych_export.miniworld.captions import caption
 from triptych_export.miniworld.draw import Pixels, draw, draw_alike
 from triptych_export.miniworld.phrases import Phrase, some_of
-from triptych_export.miniworld.world import Language, Scene, sample_scene
+from triptych_export.miniworld.world import Change, Language, Scene, sample_scene
 from triptych_export.training.clip_batches import hard_change
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 CHANGED_COPIES = 2  # pictures in a family beside its first
 DRAWS = 6  # of each copy, of which the one most like the first picture is kept
 FALSE_TEXTS = 1  # a picture, beside that of its family and that of a stranger
-PHRASES = 0.6  # how many pictures have a true and a false phrase such as "a red star"
+PHRASES = 0.4  # how many pictures have a true and a false phrase such as "a red star"
+# How often each attribute is changed: what matching learns last, most often.
+_WEIGHTS: dict[Change, float] = {
+    "size": 1,
+    "texture": 1,
+    "colour": 1,
+    "shape": 1.5,
+    "position": 2.5,
+    "relation": 4,
+    "background": 2,
+    "swapped_colours": 4,
+    "swapped_shapes": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +59,7 @@ def sample_pairs(families: int, rng: np.random.Generator) -> Pairs:
     pictures: list[Pixels] = []
     for _ in range(families):
         first = sample_scene(rng, objects=1 + int(rng.uniform() < 0.6))
-        copies = [hard_change(first, rng) for _ in range(CHANGED_COPIES)]
+        copies = [hard_change(first, rng, _WEIGHTS) for _ in range(CHANGED_COPIES)]
         scenes += [first, *copies]
         picture = draw(first, rng)
         pictures += [picture, *(draw_alike(copy, picture, DRAWS, rng) for copy in copies)]
@@ -82,7 +94,7 @@ def _false_scenes(scenes: Sequence[Scene], index: int, rng: np.random.Generator)
     chosen = [others[int(rng.integers(len(others)))]] if others else []
     strangers = [other for other in scenes if other.canonical() != true]
     chosen.append(strangers[int(rng.integers(len(strangers)))])
-    return chosen + [hard_change(scenes[index], rng) for _ in range(FALSE_TEXTS)]
+    return chosen + [hard_change(scenes[index], rng, _WEIGHTS) for _ in range(FALSE_TEXTS)]
 
 
 def _phrases(scene: Scene, rng: np.random.Generator) -> list[tuple[str, bool]]:

@@ -7,7 +7,7 @@ confuses most (shapes, relations, swaps) is changed most often.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,11 +85,13 @@ def sample_batch(size: int, negatives: int, phrases: int, rng: np.random.Generat
     )
 
 
-def hard_change(scene: Scene, rng: np.random.Generator) -> Scene:
+def hard_change(
+    scene: Scene, rng: np.random.Generator, weights: Mapping[Change, float] = _WEIGHTS
+) -> Scene:
     """The scene with one attribute changed, more often one that is hard to see."""
     keys = possible_changes(scene)
-    weights = np.cumsum([_WEIGHTS[key] for key in keys])
-    index = int(np.searchsorted(weights, rng.uniform(0, weights[-1]), side="right"))
+    shares = np.cumsum([weights[key] for key in keys])
+    index = int(np.searchsorted(shares, rng.uniform(0, shares[-1]), side="right"))
     return change(scene, keys[min(index, len(keys) - 1)], rng)
 
 
