@@ -117,9 +117,9 @@ class Gateway:
             },
         )
         # Streams get half of the queue, so that calls find room beside them.
-        embedder = Embedder(engine, catalog, executor, stream_contents=settings.queue_rows // 2)
-        bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         encoding = Encoding(engine, catalog)
+        embedder = Embedder(encoding, executor, stream_contents=settings.queue_rows // 2)
+        bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         matcher = Matcher(encoding, executor)
         reranker = Reranker(store, catalog, matcher)
         retrieval = Retrieval(store, catalog, embedder, reranker, executor)

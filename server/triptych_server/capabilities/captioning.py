@@ -7,7 +7,6 @@ from enum import StrEnum
 
 from triptych_server.capabilities.caption_scores import CaptionScorer, Scorers
 from triptych_server.capabilities.concurrency import Patience, run_all
-from triptych_server.capabilities.embedding import OF_ONE_INPUT
 from triptych_server.capabilities.generation import (
     Completion,
     Generation,
@@ -16,6 +15,7 @@ from triptych_server.capabilities.generation import (
 )
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
 from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.outcomes import outcome
 from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.generators.protocol import Generator, Prompt, Sampling
@@ -120,19 +120,13 @@ class Captioner:
         job = await self._prepare(query)
         room = asyncio.Semaphore(self._side_by_side)
 
-        async def outcome(image: Image | TriptychError) -> Captions | TriptychError:
+        async def in_turn(image: Image | TriptychError) -> Captions | TriptychError:
             if isinstance(image, TriptychError):
                 return image
             async with room:
-                try:
-                    return await self._caption(job, image)
-                except TriptychError as error:
-                    if error.code not in OF_ONE_INPUT:
-                        raise
-                    return error
+                return await outcome(self._caption(job, image))
 
-        outcomes = await run_all(map(outcome, query.images))
-        return Captioned(job.model.name, outcomes)
+        return Captioned(job.model.name, await run_all(map(in_turn, query.images)))
 
     async def _prepare(self, query: CaptionQuery) -> _Job:
         """Everything that can be refused before any work."""

@@ -10,15 +10,12 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.encoding import Encoding
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.outcomes import outcome
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.engines.encoders import EncoderEngine, Inference, Role
+from triptych_server.engines.encoders import Inference, Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS, PIXELS
-from triptych_server.errors import (
-    Code,
-    Internal,
-    TriptychError,
-)
+from triptych_server.errors import Internal, TriptychError
 from triptych_server.media.content import Content, Image, Text
 from triptych_server.media.image import to_pixels
 
@@ -26,9 +23,6 @@ Vector = npt.NDArray[np.float32]
 
 # Characters of a lone text that is tokenised sooner (some 50 us) than handed to a thread.
 SHORT_TEXT = 256
-
-# Errors of one input. All others say that the server cannot serve now, and fail the whole call.
-OF_ONE_INPUT = frozenset({Code.INVALID_ARGUMENT, Code.INTERNAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +35,11 @@ class Embedded:
 
 
 class Embedder:
-    """Embeds contents with the models of a catalog. Decoding and tokenising run in `executor`, and
+    """Embeds contents with the encoders of models. Decoding and tokenising run in `executor`, and
     at most `stream_contents` contents of streams are under way."""
 
-    def __init__(
-        self,
-        engine: EncoderEngine,
-        catalog: ModelCatalog,
-        executor: Executor,
-        *,
-        stream_contents: int,
-    ) -> None:
-        self._encoding = Encoding(engine, catalog)
+    def __init__(self, encoding: Encoding, executor: Executor, *, stream_contents: int) -> None:
+        self._encoding = encoding
         self._executor = executor
         self._stream_room = asyncio.Semaphore(max(stream_contents, 1))
         self._patience = Patience(begun=True)
@@ -88,12 +75,7 @@ class Embedder:
     ) -> Embedded | TriptychError:
         if isinstance(content, TriptychError):
             return content
-        try:
-            return await self.embed(model, content, alone=alone)
-        except TriptychError as error:
-            if error.code not in OF_ONE_INPUT:
-                raise
-            return error
+        return await outcome(self.embed(model, content, alone=alone))
 
     async def _embed_image(self, model: Model, image: Image) -> Embedded:
         encoder = model.encoder(Role.IMAGE)

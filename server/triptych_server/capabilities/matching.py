@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import run_all
-from triptych_server.capabilities.embedding import OF_ONE_INPUT
 from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.outcomes import outcome
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.engines.encoders import Role
+from triptych_server.engines.encoders import Role, Tensors
 from triptych_server.engines.encoders.spec import (
     ATTENTION_MASK,
     IMAGE_INDEX,
@@ -32,7 +32,8 @@ from triptych_server.media.image import Pixels, to_pixels
 from triptych_server.media.text import TextTokenizer, TokenizedText
 
 RUN_PAIRS = 8  # compared in one run: more are no faster on CPUs, and workers share several runs
-GROUPS = 4  # of pictures under way at once: the patches of 32 pictures of a ViT-g are 46 MB
+# Of pictures under way at once, over all calls: a group's patches of a ViT-g are 12 MB.
+GROUPS = 16
 
 # A picture, its pixels `[H, W, 3]` as `Matcher.pixels` gives them, or its patches, of the space
 # that the model takes.
@@ -51,11 +52,11 @@ class Matches:
     times: StageTimes
 
 
-@dataclass(frozen=True, slots=True)
-class _Patches:
-    """What the vision encoder gives for one picture: `[1, P, W]` float32."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Encoded:
+    """The patches of one picture, `[1, P, W]` float32, and what they took."""
 
-    values: npt.NDArray[np.float32]
+    patches: npt.NDArray[np.float32]
     times: StageTimes
 
 
@@ -70,12 +71,12 @@ class _Call:
 
 
 class Matcher:
-    """Matches with the encoders of models; pictures are decoded, and texts tokenised, in
-    `executor`."""
+    """Matches with the encoders of models; all heavy steps but theirs run in `executor`."""
 
     def __init__(self, encoding: Encoding, executor: Executor) -> None:
         self._encoding = encoding
         self._executor = executor
+        self._room = asyncio.Semaphore(GROUPS)
 
     async def pixels(self, model: Model, image: Image) -> Pixels:
         """A picture as the model looks at it, for callers that let go of its file sooner.
@@ -106,10 +107,9 @@ class Matcher:
         tokens = await loop.run_in_executor(self._executor, _tokenise, tokenizer, texts)
         times = StageTimes(preprocess_ns=watch.ns())
         call = _Call(model, pictures, tokens, pairs)
-        room = asyncio.Semaphore(GROUPS)
 
         async def in_turn(group: Sequence[int]) -> Matches:
-            async with room:
+            async with self._room:
                 return await self._match_group(call, group)
 
         groups = list(_groups(pairs))
@@ -127,43 +127,35 @@ class Matcher:
     async def _match_group(self, call: _Call, group: Sequence[int]) -> Matches:
         """The pairs at the positions `group`, all pairs of some pictures."""
         pictures = list(dict.fromkeys(call.pairs[position][0] for position in group))
-        computed = await run_all(
-            self._patches_or_error(call.model, call.pictures[picture]) for picture in pictures
+        outcomes = await run_all(
+            outcome(self._encode(call.model, call.pictures[picture])) for picture in pictures
         )
-        patches: dict[int, _Patches] = {}
+        encoded: dict[int, _Encoded] = {}
         errors: dict[int, TriptychError] = {}
-        for picture, outcome in zip(pictures, computed, strict=True):
-            if isinstance(outcome, TriptychError):
-                errors[picture] = outcome
+        for picture, each in zip(pictures, outcomes, strict=True):
+            if isinstance(each, TriptychError):
+                errors[picture] = each
             else:
-                patches[picture] = outcome
-        sound = [position for position in group if call.pairs[position][0] in patches]
+                encoded[picture] = each
+        sound = [position for position in group if call.pairs[position][0] in encoded]
         runs = [sound[first : first + RUN_PAIRS] for first in range(0, len(sound), RUN_PAIRS)]
-        compared = await run_all(self._compare(call, run, patches) for run in runs)
+        compared = await run_all(self._compare(call, run, encoded) for run in runs)
         found: dict[int, float] = {}
         for run, (logits, _) in zip(runs, compared, strict=True):
             for position, probability in zip(run, _probabilities(logits), strict=True):
                 found[position] = probability
                 if not np.isfinite(probability):
                     errors[call.pairs[position][0]] = _not_finite()
-        times = StageTimes.longest(each.times for each in patches.values())
+        times = StageTimes.longest(each.times for each in encoded.values())
         return Matches(
             [None if call.pairs[p][0] in errors else found[p] for p in group],
             errors,
             times.then(StageTimes.longest(times for _, times in compared)),
         )
 
-    async def _patches_or_error(self, model: Model, picture: Picture) -> _Patches | TriptychError:
-        try:
-            return await self._patches(model, picture)
-        except TriptychError as error:
-            if error.code not in OF_ONE_INPUT:
-                raise
-            return error
-
-    async def _patches(self, model: Model, picture: Picture) -> _Patches:
+    async def _encode(self, model: Model, picture: Picture) -> _Encoded:
         if isinstance(picture, Patches):
-            return _Patches(picture.values, StageTimes())
+            return _Encoded(picture.values, StageTimes())
         watch = Stopwatch()
         if isinstance(picture, np.ndarray):
             pixels = picture
@@ -172,28 +164,34 @@ class Matcher:
         preprocess_ns = watch.ns()
         inputs = {PIXELS: pixels[np.newaxis]}
         inference = await self._encoding.infer(model, model.encoder(Role.VISION), inputs)
-        values = inference.outputs[PATCHES]
-        if not np.isfinite(values).all():
-            raise _not_finite()
-        return _Patches(values, StageTimes.of(inference, preprocess_ns))
+        return _Encoded(inference.outputs[PATCHES], StageTimes.of(inference, preprocess_ns))
 
     async def _compare(
-        self, call: _Call, run: Sequence[int], patches: Mapping[int, _Patches]
+        self, call: _Call, run: Sequence[int], encoded: Mapping[int, _Encoded]
     ) -> tuple[npt.NDArray[np.float32], StageTimes]:
-        """Logits `[N, 2]` of the pairs at the positions `run`."""
+        """Logits `[N, 2]` of the pairs at the positions `run`; of patches that are not finite,
+        logits that are not."""
         itm = call.model.encoder(Role.ITM)
         assert itm.text is not None, "an encoder of texts has text preprocessing"
         of_run = [call.pairs[position] for position in run]
         pictures = list(dict.fromkeys(picture for picture, _ in of_run))
         texts = [call.texts[text] for _, text in of_run]
-        inputs = {
-            PATCHES: np.concatenate([patches[picture].values for picture in pictures]),
+        inputs: Tensors = {
+            PATCHES: await self._joined([encoded[picture].patches for picture in pictures]),
             INPUT_IDS: _stacked([text.input_ids for text in texts], itm.text.pad_id),
             ATTENTION_MASK: _stacked([text.attention_mask for text in texts], 0),
             IMAGE_INDEX: np.array([pictures.index(picture) for picture, _ in of_run], np.int64),
         }
         inference = await self._encoding.infer(call.model, itm, inputs)
         return inference.outputs[LOGITS], StageTimes.of(inference)
+
+    async def _joined(self, patches: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+        """Patches `[1, P, W]` of some pictures as `[N, P, W]`; megabytes are not copied on the
+        event loop."""
+        if len(patches) == 1:
+            return patches[0]
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, np.concatenate, patches)
 
 
 def _groups(pairs: Sequence[Pair]) -> Iterator[list[int]]:

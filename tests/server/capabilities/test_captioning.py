@@ -59,7 +59,7 @@ async def parts(repository: Path, model: str) -> AsyncIterator[Parts]:
     with ThreadPoolExecutor(1) as executor:
         scorer = CaptionScorer(
             catalog,
-            Embedder(engine, catalog, executor, stream_contents=1),
+            Embedder(encoding, executor, stream_contents=1),
             Matcher(encoding, executor),
         )
         prefixes = ImagePrefixes(encoding, executor)

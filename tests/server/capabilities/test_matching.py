@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from calls import png
-from tiny_blip2 import SIDE, write_matcher
+from tiny_blip2 import PATCHES, SIDE, WIDTH, write_matcher
 
 from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.matching import RUN_PAIRS, Matcher
@@ -121,6 +121,16 @@ async def test_patches_that_are_known_match_alike(
     known = Patches(inference.outputs["patches"], itm.patch_space)
     matches = await matcher.match(model, [raw("red"), known], ["green"], [(0, 0), (1, 0)])
     assert matches.probabilities == chances(False, True)
+
+
+async def test_patches_that_are_not_finite_fail_alone(matcher: Matcher, model: Model) -> None:
+    space = model.encoder(Role.ITM).patch_space
+    spoilt = Patches(np.full((1, PATCHES, WIDTH), np.nan, np.float32), space)
+    matches = await matcher.match(model, [spoilt, raw("green")], ["green"], [(0, 0), (1, 0)])
+    assert matches.probabilities == [None, *chances(True)]
+    assert {picture: error.reason for picture, error in matches.errors.items()} == {
+        0: "ENCODER_FAILED"
+    }
 
 
 async def test_a_picture_that_cannot_be_decoded_fails_alone(matcher: Matcher, model: Model) -> None:
