@@ -6,23 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.capabilities.generation import (
-    Completion,
-    Generation,
-    Usage,
-    generate,
-    mismatch,
-    prompt_too_long,
-)
+from triptych_server.capabilities.completions import Completion, Usage
+from triptych_server.capabilities.generation import Generation, prompt_too_long
 from triptych_server.capabilities.image_prefixes import ImagePrefix, ImagePrefixes
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.language_models import LanguageModel
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.prompting import continuation, question_prompt
-from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.engines.generators.protocol import Generator, Prompt
-from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.errors import FailedPrecondition, InvalidArgument
-from triptych_server.media.content import Image, Text
+from triptych_server.media.content import Image
+
+CHOICE_TOKENS = 2  # at least: one of its text, and the end of text
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +45,8 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """A question in the form of its model, and what will answer it."""
+    """A question in the form of its model; `tokens` counts the picture too."""
 
-    model: Model
-    spec: GeneratorSpec
-    generator: Generator
     prompt: str
     tokens: int
 
@@ -71,14 +62,15 @@ class Answerer:
         self, model: str, image: Image, question: str, generation: Generation
     ) -> Answer:
         """Answer freely. Raises errors about `question`, `generation` and `image`."""
-        asked = await self._ask(model, question)
-        generation.check_supported(asked.spec)
-        sampling = generation.within(asked.spec, asked.tokens, "question")
-        prefix = await self._encode(asked, image)
-        written = await generate(asked.generator, [prefix.soft, Text(asked.prompt)], sampling)
+        language = LanguageModel.named(self._catalog, model)
+        generation.check_supported(language.spec)
+        asked = await _in_form(language, question)
+        sampling = generation.within(language.spec, asked.tokens, "question")
+        prefix = await self._encode(language, image)
+        written = await language.write([prefix.soft], asked.prompt, sampling)
         [completion] = written.completions
         return Answer(
-            model=asked.model.name,
+            model=language.model.name,
             text=completion.text.strip(),
             completion=completion,
             usage=written.usage,
@@ -90,27 +82,25 @@ class Answerer:
     ) -> Choice:
         """Find the likeliest of given answers. Raises errors about `question`, `choices` and
         `image`."""
-        asked = await self._ask(model, question)
-        if not asked.spec.scoring:
+        language = LanguageModel.named(self._catalog, model)
+        if not language.spec.scoring:
             raise FailedPrecondition(
-                f"the model {asked.spec.model!r} does not tell how likely given answers are",
+                f"the model {language.model.name!r} does not tell how likely given answers are",
                 reason="CHOICES_NOT_SUPPORTED",
                 field="choices",
             )
+        asked = await _in_form(language, question)
+        if asked.tokens + CHOICE_TOKENS > language.spec.context_length:
+            raise prompt_too_long(language.spec, "question", asked.tokens)
         continuations = [continuation(asked.prompt, choice) for choice in choices]
-        if asked.tokens + 2 > asked.spec.context_length:  # one of a choice, and the end of text
-            raise prompt_too_long(asked.spec, "question", f"{asked.tokens:,} tokens")
-        prefix = await self._encode(asked, image)
-        prompt: Prompt = [prefix.soft, Text(asked.prompt)]
+        prefix = await self._encode(language, image)
         try:
-            scores = await asked.generator.score(prompt, continuations)
+            scores = await language.score([prefix.soft], asked.prompt, continuations)
         except InvalidArgument as error:
-            if not error.field.startswith("continuations"):
-                raise mismatch(asked.generator, error) from error
             raise error.at(error.field.replace("continuations", "choices")) from None
         likelihoods = np.array(scores.log_probabilities, np.float64)
         return Choice(
-            model=asked.model.name,
+            model=language.model.name,
             best=int(likelihoods.argmax()),
             log_probabilities=scores.log_probabilities,
             probabilities=_shares(likelihoods).tolist(),
@@ -118,20 +108,16 @@ class Answerer:
             times=prefix.times.then(StageTimes.of_scoring(scores.cost)),
         )
 
-    async def _ask(self, name: str, question: str) -> _Question:
-        model = self._catalog.get(name, Task.VISION_LANGUAGE)
-        spec = model.generator
-        assert spec is not None, "a model that answers has a generator"
-        generator = self._catalog.generator(model)
-        prompt = question_prompt(spec.templates, question)
-        tokens = await generator.count([Text(prompt)]) + spec.prefix_tokens
-        return _Question(model, spec, generator, prompt, tokens)
-
-    async def _encode(self, asked: _Question, image: Image) -> ImagePrefix:
+    async def _encode(self, language: LanguageModel, image: Image) -> ImagePrefix:
         try:
-            return await self._prefixes.encode(asked.model, image)
+            return await self._prefixes.encode(language.model, image)
         except InvalidArgument as error:
             raise error.within("image") from None
+
+
+async def _in_form(language: LanguageModel, question: str) -> _Question:
+    prompt = question_prompt(language.spec.templates, question)
+    return _Question(prompt, await language.count(prompt, pictures=1))
 
 
 def _shares(log_probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

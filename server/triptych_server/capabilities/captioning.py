@@ -6,21 +6,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from triptych_server.capabilities.caption_scores import CaptionScorer, Scorers
+from triptych_server.capabilities.completions import Completion, Usage
 from triptych_server.capabilities.concurrency import Patience, run_all
-from triptych_server.capabilities.generation import (
-    Completion,
-    Generation,
-    Usage,
-    generate,
-)
+from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.language_models import LanguageModel
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.outcomes import outcome
-from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.engines.generators.protocol import Generator, Prompt, Sampling
+from triptych_server.engines.generators.protocol import Sampling
 from triptych_server.errors import TriptychError
-from triptych_server.media.content import Image, Text
+from triptych_server.media.content import Image
 
 # Pictures of one call under way at once: enough to fill a batch, few beside those of other calls.
 SIDE_BY_SIDE = 16
@@ -87,8 +83,7 @@ class _Job:
     """What the pictures of one call have in common."""
 
     query: CaptionQuery
-    model: Model
-    generator: Generator
+    language: LanguageModel
     sampling: Sampling
     scorers: Scorers
     encoding: Patience = field(default_factory=Patience)
@@ -126,28 +121,26 @@ class Captioner:
             async with room:
                 return await outcome(self._caption(job, image))
 
-        return Captioned(job.model.name, await run_all(map(in_turn, query.images)))
+        return Captioned(job.language.model.name, await run_all(map(in_turn, query.images)))
 
     async def _prepare(self, query: CaptionQuery) -> _Job:
         """Everything that can be refused before any work."""
-        model = self._catalog.get(query.model, Task.VISION_LANGUAGE)
-        spec = model.generator
-        assert spec is not None, "a model that captions has a generator"
-        query.generation.check_supported(spec)
+        language = LanguageModel.named(self._catalog, query.model)
+        query.generation.check_supported(language.spec)
         scorers = self._scorer.select(query.clip_model, query.itm_model)
-        generator = self._catalog.generator(model)
-        tokens = await generator.count([Text(query.prompt)]) + spec.prefix_tokens
-        sampling = query.generation.within(spec, tokens, "prompt")
-        return _Job(query, model, generator, sampling, scorers)
+        tokens = await language.count(query.prompt, pictures=1)
+        sampling = query.generation.within(language.spec, tokens, "prompt")
+        return _Job(query, language, sampling, scorers)
 
     async def _caption(self, job: _Job, image: Image) -> Captions:
         query = job.query
         prefix = await job.encoding.admitted(
-            lambda: self._prefixes.encode(job.model, image, patches_of=job.scorers.patch_space)
+            lambda: self._prefixes.encode(
+                job.language.model, image, patches_of=job.scorers.patch_space
+            )
         )
-        prompt: Prompt = [prefix.soft, Text(query.prompt)]
         written = await job.generating.admitted(
-            lambda: generate(job.generator, prompt, job.sampling)
+            lambda: job.language.write([prefix.soft], query.prompt, job.sampling)
         )
         texts = [(query.prompt + each.text).strip() for each in written.completions]
         scores = await job.scoring.admitted(

@@ -1,9 +1,9 @@
 """Conversations about pictures, continued."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 
+from triptych_server.capabilities.completions import Progress, Usage
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.conversation import (
     Conversation,
@@ -12,14 +12,13 @@ from triptych_server.capabilities.conversation import (
     longest_that_fits,
     pictures_of,
 )
-from triptych_server.capabilities.generation import Generation, Progress, Usage, mismatch
+from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.image_prefixes import ImagePrefix, ImagePrefixes
+from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.models import Model, ModelCatalog
-from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.engines.generators.protocol import Finish, Generator, Prompt, Sampling
+from triptych_server.engines.generators.protocol import Finish, Sampling
 from triptych_server.errors import InvalidArgument
-from triptych_server.media.content import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,7 @@ class ChatEnd:
 class _Job:
     """A conversation that was found to be in order, and what will continue it."""
 
-    model: Model
-    generator: Generator
+    language: LanguageModel
     pictures: Sequence[Picture]
     excerpt: Excerpt
     sampling: Sampling
@@ -62,21 +60,20 @@ class Chat:
         the iterator ends the generation.
         """
         job = await self._prepare(model, conversation, generation)
-        prefixes = await run_all(self._encode(job.model, picture) for picture in job.pictures)
-        prompt: Prompt = [*(prefix.soft for prefix in prefixes), Text(job.excerpt.text)]
+        prefixes = await run_all(
+            self._encode(job.language.model, picture) for picture in job.pictures
+        )
+        soft = [prefix.soft for prefix in prefixes]
         progress, ends = Progress(), Ends()
-        try:
-            async with aclosing(job.generator.generate(prompt, job.sampling)) as deltas:
-                async for delta in deltas:
-                    progress.add(delta)
-                    if piece := ends.strip(delta.text):
-                        yield piece
-        except InvalidArgument as error:
-            raise mismatch(job.generator, error) from error
+        async with job.language.deltas(soft, job.excerpt.text, job.sampling) as deltas:
+            async for delta in deltas:
+                progress.add(delta)
+                if piece := ends.strip(delta.text):
+                    yield piece
         [completion] = progress.completions
         times = StageTimes.longest(prefix.times for prefix in prefixes)
         yield ChatEnd(
-            model=job.model.name,
+            model=job.language.model.name,
             finish=completion.finish,
             log_probability=completion.log_probability,
             trimmed_messages=job.excerpt.trimmed_messages,
@@ -86,18 +83,19 @@ class Chat:
 
     async def _prepare(self, name: str, conversation: Conversation, generation: Generation) -> _Job:
         """Everything that can be refused before any work."""
-        model = self._catalog.get(name, Task.VISION_LANGUAGE)
-        spec = model.generator
-        assert spec is not None, "a model that chats has a generator"
+        language = LanguageModel.named(self._catalog, name)
+        spec = language.spec
         generation.check_supported(spec)
         pictures = pictures_of(conversation, spec)
-        generator = self._catalog.generator(model)
         excerpt = await longest_that_fits(
-            conversation, generator, spec, generation.reserve(spec.context_length)
+            language,
+            conversation,
+            pictures=len(pictures),
+            reserve=generation.reserve(spec.context_length),
         )
         last = f"messages[{len(conversation) - 1}]"
         sampling = generation.within(spec, excerpt.tokens, last)
-        return _Job(model, generator, pictures, excerpt, sampling)
+        return _Job(language, pictures, excerpt, sampling)
 
     async def _encode(self, model: Model, picture: Picture) -> ImagePrefix:
         try:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triptych_server.capabilities.generation import prompt_too_long
+from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.prompting import Turn, conversation_prompt
-from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Content, Image, Text
@@ -53,21 +53,21 @@ def pictures_of(conversation: Conversation, spec: GeneratorSpec) -> list[Picture
 
 
 async def longest_that_fits(
-    conversation: Conversation, generator: Generator, spec: GeneratorSpec, reserve: int
+    language: LanguageModel, conversation: Conversation, *, pictures: int, reserve: int
 ) -> Excerpt:
-    """As many of the last turns as leave `reserve` tokens of the context, and all pictures.
+    """As many of the last turns as, with all `pictures`, leave `reserve` tokens of the context.
 
     The last message is never left out, though it may leave less; `InvalidArgument` is raised if it
     has more characters than a context can hold.
     """
-    pictures = len(pictures_of(conversation, spec)) * spec.prefix_tokens
+    spec = language.spec
     turns = _recent_turns(conversation, spec)
     dropped = len(conversation) // 2 - len(turns)
     last = _text(conversation[-1])
 
     async def without(oldest: int) -> Excerpt:
         text = conversation_prompt(spec.templates, turns[oldest:], last)
-        tokens = await generator.count([Text(text)]) + pictures
+        tokens = await language.count(text, pictures=pictures)
         return Excerpt(text, tokens, 2 * (dropped + oldest))
 
     best = None
@@ -88,7 +88,7 @@ def _recent_turns(conversation: Conversation, spec: GeneratorSpec) -> list[Turn]
     size = _size(conversation[-1])
     if size > most:
         last = f"messages[{len(conversation) - 1}]"
-        raise prompt_too_long(spec, last, f"more than {most:,} characters")
+        raise prompt_too_long(spec, last, size // _CHARACTERS_PER_TOKEN, at_least=True)
     turns: list[Turn] = []
     for question in range(len(conversation) - 3, -1, -2):
         asked, said = conversation[question : question + 2]

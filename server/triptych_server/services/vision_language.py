@@ -8,7 +8,7 @@ from triptych.v1 import media_pb2, vision_language_pb2, vision_language_pb2_grpc
 from triptych_server.capabilities.answering import Answerer
 from triptych_server.capabilities.captioning import Captioner, CaptionQuery, Captions, Order
 from triptych_server.capabilities.chat import Chat
-from triptych_server.capabilities.generation import Usage
+from triptych_server.capabilities.completions import Usage
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Image

@@ -3,7 +3,8 @@
 from triptych.v1 import vision_language_pb2
 from triptych_server.capabilities.captioning import Caption, Captions, Order
 from triptych_server.capabilities.chat import ChatEnd
-from triptych_server.capabilities.generation import Generation, Usage
+from triptych_server.capabilities.completions import Usage
+from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.timing import Stopwatch
 from triptych_server.engines.generators.protocol import Finish, Sampling
 from triptych_server.errors import TriptychError
