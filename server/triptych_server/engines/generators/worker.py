@@ -30,7 +30,8 @@ class Worker:
     A request is admitted when all tokens that it may ever hold fit beside those of the running
     ones; until then it waits, and all later ones behind it, so that nobody is passed over and each
     waits only for what came before it. Beam searches and the running batch of all others take
-    turns, a step each.
+    turns: after each step of the batch so many searches take one that they have as many rows. So
+    texts go at half their speed beside searches, however many these are.
     """
 
     def __init__(self, name: str, decoder: Decoder, *, queue: int, cache_tokens: int) -> None:
@@ -47,7 +48,7 @@ class Worker:
         self._closed = False
         self._running: list[Request] = []
         self._rows = RunningBatch(decoder, self._outbox)
-        self._searches: list[BeamBatch] = []
+        self._searches: deque[BeamBatch] = deque()  # the next to take a step first
         self._thread = threading.Thread(target=self._run, name=f"generator-{name}", daemon=True)
         self._thread.start()
 
@@ -108,9 +109,18 @@ class Worker:
         self._outbox.send()
         self._attempt(self._rows, self._rows.step)
         self._outbox.send()
-        for search in self._searches:
+        self._search(len(self._rows))
+
+    def _search(self, least_rows: int) -> None:
+        """Let searches take a step in turn, until they have at least so many rows together."""
+        rows = 0
+        for search in list(self._searches):
             self._attempt(search, search.step)
             self._outbox.send()
+            self._searches.rotate(-1)
+            rows += len(search)
+            if rows >= least_rows:
+                break
 
     def _await_work(self) -> bool:
         """Wait until there is something to compute; False after `close`."""
@@ -122,7 +132,7 @@ class Worker:
     def _prune(self) -> None:
         """Free the places of requests that are over."""
         self._attempt(self._rows, self._rows.prune)
-        self._searches = [search for search in self._searches if len(search)]
+        self._searches = deque(search for search in self._searches if len(search))
         self._running = [request for request in self._running if not request.over]
 
     def _admitted(self) -> list[Request]:

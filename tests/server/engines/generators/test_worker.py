@@ -170,7 +170,30 @@ async def test_beam_searches_and_other_texts_take_turns(
         assert await tokens(request) == [5]
     texts, first, second = (1, 1), (2, 1), (3, 1)
     assert decoder.runs[:4] == [(1, 8), texts, (1, 9), (1, 10)]
-    assert decoder.runs[4:] == [*[texts, first, second] * 3, first, second]
+    assert decoder.runs[4:10] == [texts, first, texts, second, texts, first]
+    assert decoder.runs[10:] == [second, first, second, first, second]
+
+
+async def test_searches_take_turns_of_as_many_rows_as_the_texts_beside_them_have(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    requests = [
+        decoder.texts(8, 4, n=5),
+        decoder.texts(9, 4, beams=2),
+        decoder.texts(10, 4, beams=3),
+        decoder.texts(11, 4, beams=4),
+    ]
+    worker.submit(requests[0])
+    await decoder.begun()
+    for request in requests[1:]:
+        worker.submit(request)
+    decoder.free()
+    for request in requests:
+        assert set(await tokens(request)) == {4}
+    texts, first, second, third = (5, 1), (2, 1), (3, 1), (4, 1)
+    assert decoder.runs[:5] == [(1, 8), texts, (1, 9), (1, 10), (1, 11)]
+    assert decoder.runs[5:11] == [texts, first, second, texts, third, first]
+    assert decoder.runs[11:] == [second, third, first, second, third]
 
 
 async def test_given_texts_run_beside_the_others(worker: Worker, decoder: SteppedDecoder) -> None:
