@@ -135,6 +135,16 @@ def between(least: float, most: float) -> Rule:
     return rule
 
 
+def at_least(least: int) -> Rule:
+    """A number of this size or larger."""
+
+    def rule(value: int, path: str) -> Iterator[Violation]:
+        if value < least:
+            yield Violation(path, f"must be at least {least:,}, is {value:,}")
+
+    return rule
+
+
 def above(least: float, most: float) -> Rule:
     """A number within bounds, the upper one included."""
 

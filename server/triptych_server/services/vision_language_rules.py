@@ -10,6 +10,7 @@ from triptych_server.services.rules import (
     Rule,
     above,
     all_of,
+    at_least,
     between,
     characters,
     count,
@@ -28,7 +29,6 @@ ANSWER_TOKENS = 16
 CHAT_TOKENS = 256
 
 MAX_BEAMS = 16
-MOST = 2**32 - 1  # of a uint32
 
 # Who speaks at even and at odd positions of a conversation.
 _SIDES = (
@@ -37,13 +37,22 @@ _SIDES = (
 )
 
 
-def _generation(default_tokens: int, *, beams: int = MAX_BEAMS) -> Rule:
+def _no_beams(value: int, path: str) -> Iterator[Violation]:
+    if value != 1:
+        yield Violation(path, f"must be 1, a stream cannot take back what it said; is {value}")
+
+
+def _generation(default_tokens: int, *, beams: Rule) -> Rule:
     """The rule of Generation in an RPC, whose texts have so many tokens by default."""
 
     def tokens(value: Any, path: str) -> Iterator[Violation]:
-        most = value.max_tokens if value.HasField("max_tokens") else default_tokens
+        given = value.HasField("max_tokens")
+        most = value.max_tokens if given else default_tokens
         if value.min_tokens > most:
-            yield Violation(f"{path}.min_tokens", f"must be at most max_tokens, which is {most:,}")
+            source = "max_tokens" if given else "the default of max_tokens"
+            yield Violation(
+                f"{path}.min_tokens", f"must be at most {source}, {most:,}; is {value.min_tokens:,}"
+            )
 
     def search(value: Any, path: str) -> Iterator[Violation]:
         if value.num_beams > 1 and value.temperature > 0:
@@ -55,8 +64,8 @@ def _generation(default_tokens: int, *, beams: int = MAX_BEAMS) -> Rule:
             top_k=between(0, 1_000),
             top_p=above(0, 1),
             repetition_penalty=above(0, 10),
-            max_tokens=between(1, MOST),
-            num_beams=between(1, beams),
+            max_tokens=at_least(1),
+            num_beams=beams,
             length_penalty=between(-10, 10),
         ),
         fields(stop=all_of(count(0, 8), each(characters(1, 64)))),
@@ -114,7 +123,7 @@ CAPTION = all_of(
         images=count(1, 64),
         prompt=characters(0, 10_000),
         num_captions=between(0, 16),
-        generation=_generation(CAPTION_TOKENS),
+        generation=_generation(CAPTION_TOKENS, beams=between(1, MAX_BEAMS)),
         scoring=fields(clip_model=media.MODEL_NAME, itm_model=media.MODEL_NAME),
         order_by=_order,
     ),
@@ -126,7 +135,7 @@ ANSWER = all_of(
         model=media.MODEL_NAME,
         question=all_of(not_blank, characters(0, 10_000)),
         choices=all_of(count(0, 64), each(all_of(not_blank, characters(0, 1_000))), distinct),
-        generation=_generation(ANSWER_TOKENS),
+        generation=_generation(ANSWER_TOKENS, beams=between(1, MAX_BEAMS)),
     ),
     _no_generation,
 )
@@ -136,5 +145,5 @@ CHAT = fields(
         count(1, 256),
         all_of(each(fields(contents=first_of(count(1, 64), each(media.CONTENT), _a_text))), _turns),
     ),
-    generation=_generation(CHAT_TOKENS, beams=1),
+    generation=_generation(CHAT_TOKENS, beams=_no_beams),
 )

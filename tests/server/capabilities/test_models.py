@@ -187,6 +187,17 @@ async def test_each_task_has_the_first_model_that_can_do_it(
         assert defaults == ["a-matcher", NAME, "reader"]
 
 
+async def test_without_a_task_the_default_is_of_the_first_that_has_one(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_matcher(models, "a-matcher")
+    async with catalog(models) as found:
+        assert found.get("", None).name == "a-matcher"
+    write_prefix(models / "reader-prefix", "reader")
+    write_vision(models / "reader-vision", "reader")
+    async with catalog(models, generators=[await generator(tmp_path / "reader")]) as found:
+        assert found.get("", None).name == "reader"
+
+
 async def test_defaults_are_chosen_task_by_task(repository: Path) -> None:
     write_matcher(repository, "a-matcher")
     write_matcher(repository, "z-matcher")

@@ -186,6 +186,17 @@ def test_ordering_by_a_score_computes_it(language: Stubs, order: int, score: str
     assert sorted(each.text for each in found) == sorted(each.text for each in by_likelihood)
 
 
+def test_caption_beyond_the_context_of_a_scorer_is_scored_by_its_beginning(
+    language: Stubs,
+) -> None:
+    scoring = CaptionScoring(clip=True, itm=True)
+    for beginning, match in (("red ", 1.0), ("green ", 0.0)):
+        prompt = beginning + "and " * 99
+        [found] = captions_of(language, picture(255, 0, 0), prompt=prompt, scoring=scoring)
+        assert found.itm_score == pytest.approx(match, abs=0.01)
+        assert found.HasField("clip_score")
+
+
 def test_timing_tells_the_stages(language: Stubs) -> None:
     timing = caption(language, pictures(8)).timing
     total = timing.total.ToNanoseconds()

@@ -126,6 +126,14 @@ def test_the_nearest_items_come_in_the_order_of_the_matcher(stubs: Stubs, pictur
     assert not any(hit.HasField("itm_score") for hit in plain.hits)
 
 
+def test_of_a_long_query_the_beginning_is_compared(stubs: Stubs, pictures: str) -> None:
+    request = reranked(pictures, limit=20)
+    request.query.terms[0].content.text = "red " + "and " * 1_000
+    numbers = [number(hit) for hit in stubs.search.Search(request).hits]
+    assert len(numbers) == 20
+    assert numbers == sorted(numbers, reverse=True)
+
+
 def test_of_equal_matches_the_nearer_item_comes_first(stubs: Stubs, collection: str) -> None:
     greys = [draft(f"g{n}", content=encoded(picture([n * 20] * 3))) for n in range(12)]
     write(stubs, collection, greys)

@@ -52,14 +52,15 @@ class ModelServiceServicer:
     """
 
     def ListModels(self, request, context):
-        """ListModels lists every model of the repository, those that cannot serve too.
+        """ListModels lists every model, those that cannot serve too; but not the encoders and generators
+        whose description cannot be read, for nobody knows of which model they are.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetModel(self, request, context):
-        """GetModel returns one model; NOT_FOUND if the repository has none of that name.
+        """GetModel returns one model; NOT_FOUND if there is none of that name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -34,9 +34,11 @@ class ModelServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]
-    """ListModels lists every model of the repository, those that cannot serve too."""
+    """ListModels lists every model, those that cannot serve too; but not the encoders and generators
+    whose description cannot be read, for nobody knows of which model they are.
+    """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]
-    """GetModel returns one model; NOT_FOUND if the repository has none of that name."""
+    """GetModel returns one model; NOT_FOUND if there is none of that name."""
 
 @_typing.type_check_only
 class ModelServiceAsyncStub(ModelServiceStub):
@@ -44,9 +46,11 @@ class ModelServiceAsyncStub(ModelServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """ListModels lists every model of the repository, those that cannot serve too."""
+    """ListModels lists every model, those that cannot serve too; but not the encoders and generators
+    whose description cannot be read, for nobody knows of which model they are.
+    """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]  # type: ignore[assignment]
-    """GetModel returns one model; NOT_FOUND if the repository has none of that name."""
+    """GetModel returns one model; NOT_FOUND if there is none of that name."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """ModelService lists the models that other requests may name."""
@@ -57,7 +61,9 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.ListModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.ListModelsResponse, _abc.Awaitable[_model_pb2.ListModelsResponse]]:
-        """ListModels lists every model of the repository, those that cannot serve too."""
+        """ListModels lists every model, those that cannot serve too; but not the encoders and generators
+        whose description cannot be read, for nobody knows of which model they are.
+        """
 
     @_abc_1.abstractmethod
     def GetModel(
@@ -65,6 +71,6 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _model_pb2.GetModelRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.GetModelResponse, _abc.Awaitable[_model_pb2.GetModelResponse]]:
-        """GetModel returns one model; NOT_FOUND if the repository has none of that name."""
+        """GetModel returns one model; NOT_FOUND if there is none of that name."""
 
 def add_ModelServiceServicer_to_server(servicer: ModelServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -29,9 +29,13 @@ class VisionLanguageServiceStub:
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     def __init__(self, channel):
@@ -61,13 +65,18 @@ class VisionLanguageServiceServicer:
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     def Caption(self, request, context):
-        """Caption describes up to 64 pictures, each with captions or an error of its own.
+        """Caption describes up to 64 pictures, each with captions or an error of its own. When there is room
+        for some of them in the queue, the others wait.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,9 +128,13 @@ class VisionLanguageService:
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     @staticmethod

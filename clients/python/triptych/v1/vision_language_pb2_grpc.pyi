@@ -30,9 +30,13 @@ class VisionLanguageServiceStub:
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     @_typing.overload
@@ -40,7 +44,9 @@ class VisionLanguageServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> VisionLanguageServiceAsyncStub: ...
     Caption: _grpc.UnaryUnaryMultiCallable[_vision_language_pb2.CaptionRequest, _vision_language_pb2.CaptionResponse]
-    """Caption describes up to 64 pictures, each with captions or an error of its own."""
+    """Caption describes up to 64 pictures, each with captions or an error of its own. When there is room
+    for some of them in the queue, the others wait.
+    """
     Answer: _grpc.UnaryUnaryMultiCallable[_vision_language_pb2.AnswerRequest, _vision_language_pb2.AnswerResponse]
     """Answer answers one question about one picture (visual question answering), freely or by choosing
     among given answers.
@@ -55,14 +61,20 @@ class VisionLanguageServiceAsyncStub(VisionLanguageServiceStub):
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Caption: _aio.UnaryUnaryMultiCallable[_vision_language_pb2.CaptionRequest, _vision_language_pb2.CaptionResponse]  # type: ignore[assignment]
-    """Caption describes up to 64 pictures, each with captions or an error of its own."""
+    """Caption describes up to 64 pictures, each with captions or an error of its own. When there is room
+    for some of them in the queue, the others wait.
+    """
     Answer: _aio.UnaryUnaryMultiCallable[_vision_language_pb2.AnswerRequest, _vision_language_pb2.AnswerResponse]  # type: ignore[assignment]
     """Answer answers one question about one picture (visual question answering), freely or by choosing
     among given answers.
@@ -76,9 +88,13 @@ class VisionLanguageServiceServicer(metaclass=_abc_1.ABCMeta):
     """VisionLanguageService lets a language model continue from what an image encoder saw.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams), a full queue (RESOURCE_EXHAUSTED with RetryInfo) or
-    an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its generation at
-    the next token.
+    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
+    generation at the next token, and so does its deadline.
+
+    A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
+    and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
+    beginning of a conversation.
     """
 
     @_abc_1.abstractmethod
@@ -87,7 +103,9 @@ class VisionLanguageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vision_language_pb2.CaptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_vision_language_pb2.CaptionResponse, _abc.Awaitable[_vision_language_pb2.CaptionResponse]]:
-        """Caption describes up to 64 pictures, each with captions or an error of its own."""
+        """Caption describes up to 64 pictures, each with captions or an error of its own. When there is room
+        for some of them in the queue, the others wait.
+        """
 
     @_abc_1.abstractmethod
     def Answer(
