@@ -117,13 +117,13 @@ class Gateway:
             },
         )
         # Streams get half of the queue, so that calls find room beside them.
-        encoding = Encoding(engine, catalog)
-        embedder = Embedder(encoding, executor, stream_contents=settings.queue_rows // 2)
+        encoding = Encoding(engine, catalog, executor)
+        embedder = Embedder(encoding, stream_contents=settings.queue_rows // 2)
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
-        matcher = Matcher(encoding, executor)
+        matcher = Matcher(encoding)
         reranker = Reranker(store, catalog, matcher)
         retrieval = Retrieval(store, catalog, embedder, reranker, executor)
-        prefixes = ImagePrefixes(encoding, executor)
+        prefixes = ImagePrefixes(encoding)
         captioner = Captioner(
             catalog,
             prefixes,

@@ -37,7 +37,7 @@ async def test_matches_are_those_of_transformers(
     catalog = ModelCatalog(engine, repository)
     await catalog.refresh()
     with ThreadPoolExecutor(1) as executor:
-        matcher = Matcher(Encoding(engine, catalog), executor)
+        matcher = Matcher(Encoding(engine, catalog, executor))
         model = catalog.get(retrieval.model, Task.MATCH)
         matches = await matcher.match(model, [as_file(each) for each in pictures], texts, pairs)
     await engine.close()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,12 +16,8 @@ from triptych_server.engines.encoders import Inference, Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS, PIXELS
 from triptych_server.errors import Internal, TriptychError
 from triptych_server.media.content import Content, Image, Text
-from triptych_server.media.image import to_pixels
 
 Vector = npt.NDArray[np.float32]
-
-# Characters of a lone text that is tokenised sooner (some 50 us) than handed to a thread.
-SHORT_TEXT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +30,11 @@ class Embedded:
 
 
 class Embedder:
-    """Embeds contents with the encoders of models. Decoding and tokenising run in `executor`, and
-    at most `stream_contents` contents of streams are under way."""
+    """Embeds contents with the encoders of models. At most `stream_contents` contents of streams
+    are under way."""
 
-    def __init__(self, encoding: Encoding, executor: Executor, *, stream_contents: int) -> None:
+    def __init__(self, encoding: Encoding, *, stream_contents: int) -> None:
         self._encoding = encoding
-        self._executor = executor
         self._stream_room = asyncio.Semaphore(max(stream_contents, 1))
         self._patience = Patience(begun=True)
 
@@ -79,11 +73,9 @@ class Embedder:
 
     async def _embed_image(self, model: Model, image: Image) -> Embedded:
         encoder = model.encoder(Role.IMAGE)
-        assert encoder.image is not None, "an image encoder has image preprocessing"
-        loop = asyncio.get_running_loop()
         watch = Stopwatch()
         try:
-            pixels = await loop.run_in_executor(self._executor, to_pixels, image, encoder.image)
+            pixels = await self._encoding.pixels(encoder, image)
         except TriptychError as error:
             raise error.within("image") from None
         preprocess_ns = watch.ns()
@@ -92,13 +84,8 @@ class Embedder:
 
     async def _embed_text(self, model: Model, text: Text, alone: bool) -> Embedded:
         encoder = model.encoder(Role.TEXT)
-        tokenizer = model.tokenizers[Role.TEXT]
-        loop = asyncio.get_running_loop()
         watch = Stopwatch()
-        if alone and len(text.text) <= SHORT_TEXT:
-            tokens = tokenizer.encode(text.text)
-        else:
-            tokens = await loop.run_in_executor(self._executor, tokenizer.encode, text.text)
+        [tokens] = await self._encoding.tokens(model, Role.TEXT, [text.text], alone=alone)
         preprocess_ns = watch.ns()
         inputs = {INPUT_IDS: tokens.input_ids, ATTENTION_MASK: tokens.attention_mask}
         inference = await self._encoding.infer(model, encoder, inputs)

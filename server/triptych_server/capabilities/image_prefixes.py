@@ -1,8 +1,6 @@
 """Pictures to what a language model continues."""
 
-import asyncio
 from collections.abc import Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +14,6 @@ from triptych_server.engines.encoders.spec import PATCHES, PIXELS, PREFIX
 from triptych_server.engines.generators.protocol import SoftPrefix
 from triptych_server.errors import Internal
 from triptych_server.media.content import Image
-from triptych_server.media.image import to_pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +27,10 @@ class ImagePrefix:
 
 
 class ImagePrefixes:
-    """Makes prefixes with the encoders of models; pictures are decoded in `executor`."""
+    """Makes prefixes with the encoders of models."""
 
-    def __init__(self, encoding: Encoding, executor: Executor) -> None:
+    def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
-        self._executor = executor
 
     async def encode(self, model: Model, image: Image, *, patches_of: str = "") -> ImagePrefix:
         """The prefix of one picture, by one encoder or by two, as the model has them.
@@ -43,11 +39,8 @@ class ImagePrefixes:
         Raises `InvalidArgument` with the field inside the picture.
         """
         steps = _steps(model, patches_of)
-        first = steps[0]
-        assert first.image is not None, "the first encoder takes pixels"
-        loop = asyncio.get_running_loop()
         watch = Stopwatch()
-        pixels = await loop.run_in_executor(self._executor, to_pixels, image, first.image)
+        pixels = await self._encoding.pixels(steps[0], image)
         times = StageTimes(preprocess_ns=watch.ns())
         tensors: Tensors = {PIXELS: pixels[np.newaxis]}
         patches = None

@@ -6,7 +6,6 @@ computed once, and each of its texts is then compared with them.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +27,8 @@ from triptych_server.engines.encoders.spec import (
 )
 from triptych_server.errors import Internal, TriptychError
 from triptych_server.media.content import Image
-from triptych_server.media.image import Pixels, to_pixels
-from triptych_server.media.text import TextTokenizer, TokenizedText
+from triptych_server.media.image import Pixels
+from triptych_server.media.text import TokenizedText
 
 RUN_PAIRS = 8  # compared in one run: more are no faster on CPUs, and workers share several runs
 # Of pictures under way at once, over all calls: a group's patches of a ViT-g are 12 MB.
@@ -71,11 +70,10 @@ class _Call:
 
 
 class Matcher:
-    """Matches with the encoders of models; all heavy steps but theirs run in `executor`."""
+    """Matches with the encoders of models."""
 
-    def __init__(self, encoding: Encoding, executor: Executor) -> None:
+    def __init__(self, encoding: Encoding) -> None:
         self._encoding = encoding
-        self._executor = executor
         self._room = asyncio.Semaphore(GROUPS)
 
     async def pixels(self, model: Model, image: Image) -> Pixels:
@@ -83,10 +81,7 @@ class Matcher:
 
         Raises `InvalidArgument` with the field inside the picture.
         """
-        vision = model.encoder(Role.VISION)
-        assert vision.image is not None, "a vision encoder has image preprocessing"
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, to_pixels, image, vision.image)
+        return await self._encoding.pixels(model.encoder(Role.VISION), image)
 
     async def match(
         self,
@@ -101,10 +96,8 @@ class Matcher:
         field inside the picture; what is wrong with the engine is raised.
         """
         model.encoder(Role.ITM)  # raises if it cannot be used, its tokenizer included
-        loop = asyncio.get_running_loop()
         watch = Stopwatch()
-        tokenizer = model.tokenizers[Role.ITM]
-        tokens = await loop.run_in_executor(self._executor, _tokenise, tokenizer, texts)
+        tokens = await self._encoding.tokens(model, Role.ITM, texts)
         times = StageTimes(preprocess_ns=watch.ns())
         call = _Call(model, pictures, tokens, pairs)
 
@@ -190,8 +183,7 @@ class Matcher:
         event loop."""
         if len(patches) == 1:
             return patches[0]
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, np.concatenate, patches)
+        return await asyncio.to_thread(np.concatenate, patches)
 
 
 def _groups(pairs: Sequence[Pair]) -> Iterator[list[int]]:
@@ -208,10 +200,6 @@ def _groups(pairs: Sequence[Pair]) -> Iterator[list[int]]:
         group += positions
     if group:
         yield group
-
-
-def _tokenise(tokenizer: TextTokenizer, texts: Sequence[str]) -> list[TokenizedText]:
-    return [tokenizer.encode(text) for text in texts]
 
 
 def _stacked(rows: Sequence[npt.NDArray[np.int64]], fill: int) -> npt.NDArray[np.int64]:

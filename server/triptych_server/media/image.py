@@ -43,9 +43,16 @@ def to_pixels(image: EncodedImage | RawImage, size: ImagePreprocessing) -> Pixel
     if isinstance(image, EncodedImage):
         return _fit(_decode(image.data, size), size)
     pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
-    if (image.height, image.width) == (size.height, size.width) and _keeps_size(size):
-        return pixels
-    return _fit(Image.fromarray(pixels), size)
+    return pixels if has_size(image, size) else _fit(Image.fromarray(pixels), size)
+
+
+def has_size(image: EncodedImage | RawImage, size: ImagePreprocessing) -> bool:
+    """Whether the picture is raw and of the encoder's own size, so that nothing is left to do."""
+    return (
+        isinstance(image, RawImage)
+        and (image.height, image.width) == (size.height, size.width)
+        and _keeps_size(size)
+    )
 
 
 def to_png(image: RawImage) -> bytes:

@@ -55,14 +55,14 @@ async def parts(repository: Path, model: str) -> AsyncIterator[Parts]:
     await generator.load()
     catalog = ModelCatalog(engine, repository, generators=[generator])
     await catalog.refresh()
-    encoding = Encoding(engine, catalog)
     with ThreadPoolExecutor(1) as executor:
+        encoding = Encoding(engine, catalog, executor)
         scorer = CaptionScorer(
             catalog,
-            Embedder(encoding, executor, stream_contents=1),
-            Matcher(encoding, executor),
+            Embedder(encoding, stream_contents=1),
+            Matcher(encoding),
         )
-        prefixes = ImagePrefixes(encoding, executor)
+        prefixes = ImagePrefixes(encoding)
         yield Parts(Captioner(catalog, prefixes, scorer, queue=8), engine)
     await generator.close()
     await engine.close()

@@ -59,7 +59,7 @@ def model(catalog: ModelCatalog) -> Model:
 
 @pytest.fixture
 def matcher(engine: OnnxEngine, catalog: ModelCatalog, executor: ThreadPoolExecutor) -> Matcher:
-    return Matcher(Encoding(engine, catalog), executor)
+    return Matcher(Encoding(engine, catalog, executor))
 
 
 def pixels(colour: str, side: int = SIDE) -> np.ndarray:
@@ -171,7 +171,7 @@ async def test_numbers_that_are_not_finite_are_an_error_of_their_picture(tmp_pat
     catalog = ModelCatalog(engine, tmp_path)
     await catalog.refresh()
     with ThreadPoolExecutor(1) as executor:
-        matcher = Matcher(Encoding(engine, catalog), executor)
+        matcher = Matcher(Encoding(engine, catalog, executor))
         matches = await matcher.match(
             catalog.get("", Task.MATCH),
             [raw("red"), raw("green"), raw("blue")],

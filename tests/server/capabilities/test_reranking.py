@@ -63,7 +63,7 @@ async def reranker(
     await engine.load()
     catalog = ModelCatalog(engine, tmp_path / "models")
     await catalog.refresh()
-    yield Reranker(store, catalog, Matcher(Encoding(engine, catalog), executor))
+    yield Reranker(store, catalog, Matcher(Encoding(engine, catalog, executor)))
     await engine.close()
 
 
