@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 from transformers.utils import logging
@@ -17,7 +17,9 @@ from triptych_export.pipeline import export_blip2, export_clip
 from triptych_export.report import ExportReport
 from triptych_server.engines.encoders.spec import Role
 
-app = typer.Typer(no_args_is_help=True, help="Export checkpoints into a model repository.")
+app = typer.Typer(
+    help="Export checkpoints into a model repository.", no_args_is_help=True, add_completion=False
+)
 
 Checkpoint: TypeAlias = Annotated[
     str, typer.Argument(help="Directory or hub id of the checkpoint.")
@@ -32,11 +34,16 @@ StoredAs: TypeAlias = Annotated[
 Revision: TypeAlias = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 MaxBatchSize: TypeAlias = Annotated[int, typer.Option(min=1, help="Most rows of a batch.")]
 PreferredBatchSize: TypeAlias = Annotated[
-    list[int] | None, typer.Option(help="Sizes worth waiting for; default: 4 and 8.")
+    list[int] | None, typer.Option(min=1, help="Sizes worth waiting for; default: 4 and 8.")
 ]
 Gpu: TypeAlias = Annotated[bool, typer.Option(help="Ask Triton for one instance a GPU.")]
 Calibration: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Directory of pictures for parity and static int8.")
+    Path | None,
+    typer.Option(
+        exists=True,
+        file_okay=False,
+        help="Pictures to compare on, and to take the ranges of int8 from; default: drawn ones.",
+    ),
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option(help="Replace a model of that name.")]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
@@ -82,10 +89,16 @@ def blip2(
     ] = None,
     graph: Annotated[
         list[Role] | None,
-        typer.Option(help="An encoder to export, repeatable; default: all of the checkpoint."),
+        typer.Option(
+            metavar="GRAPH",
+            help="An encoder to export, repeatable; default: all of the checkpoint.",
+        ),
     ] = None,
     name: Name = None,
-    precision: StoredAs = Precision.FP32,
+    precision: Annotated[
+        Literal["fp32", "fp16"],
+        typer.Option(help="How the encoders' weights and products are stored."),
+    ] = "fp32",
     revision: Revision = None,
     max_batch_size: MaxBatchSize = 64,
     preferred_batch_size: PreferredBatchSize = None,
@@ -94,7 +107,12 @@ def blip2(
     overwrite: Overwrite = False,
     as_json: AsJson = False,
 ) -> None:
-    """Export BLIP-2's encoders and its language model, and compare them with torch."""
+    """Export BLIP-2's encoders and its language model, and compare them with torch.
+
+    A checkpoint that generates text has the graphs vision, prefix and image_prefix (both in one);
+    one that compares pictures with texts has vision, itm, itc_image and itc_text. The language
+    model is always stored as fp32.
+    """
     batching = Batching(max_batch_size, tuple(preferred_batch_size or (4, 8)), gpu)
     with _errors_as_lines():
         report = export_blip2(

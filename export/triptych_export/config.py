@@ -24,6 +24,8 @@ class Batching:
     def __post_init__(self) -> None:
         if self.max_batch_size < 1:
             raise ValueError(f"max_batch_size must be at least 1, not {self.max_batch_size}")
+        if any(size < 1 for size in self.preferred):
+            raise ValueError(f"preferred batch sizes must be at least 1, not {self.preferred}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,17 @@ def check_free(repository: Path, model: str, folders: Sequence[str], overwrite: 
 
 @contextmanager
 def staging(repository: Path) -> Iterator[Path]:
-    """An empty directory on the repository's file system, removed in the end."""
-    repository.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=repository) as directory:
-        yield Path(directory)
+    """An empty directory on the repository's file system, removed in the end.
+
+    Raises `RepositoryError` where none can be made.
+    """
+    try:
+        repository.mkdir(parents=True, exist_ok=True)
+        directory = tempfile.TemporaryDirectory(prefix=".export-", dir=repository)
+    except OSError as error:
+        raise RepositoryError(f"{repository}: cannot write into it: {error.strerror}") from error
+    with directory as path:
+        yield Path(path)
 
 
 def install(staged: Path, repository: Path, folders: Sequence[str]) -> None:

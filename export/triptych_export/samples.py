@@ -39,6 +39,8 @@ def read_pictures(directory: Path, least: int, most: int) -> list[Image.Image]:
 
     Files that are no pictures are passed over. Raises `ExportError` when `least` are not found.
     """
+    if not directory.is_dir():
+        raise ExportError(f"{directory}: no such directory of pictures")
     pictures = list(islice(_decodable(directory), most))
     if len(pictures) < least:
         raise ExportError(f"{directory}: {len(pictures)} pictures in it, at least {least} needed")

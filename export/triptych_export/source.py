@@ -15,6 +15,7 @@ from transformers import (
 )
 
 from triptych_export.errors import CheckpointError
+from triptych_export.quiet import quiet
 
 # What transformers raises for files that are absent or damaged.
 _UNREADABLE = (
@@ -49,6 +50,8 @@ class Source:
         if directory.is_dir():
             name = directory.resolve().name
             return cls(str(directory), name, name, None)
+        if directory.exists():
+            raise CheckpointError(f"{checkpoint}: a file; a checkpoint is a directory")
         if directory.is_absolute() or len(directory.parts) > 2:
             raise CheckpointError(f"{checkpoint}: no such directory")
         commit = _commit(str(checkpoint), revision)
@@ -63,27 +66,35 @@ class Source:
         files = ("preprocessor_config.json", "processor_config.json")
         return self._read(files, AutoImageProcessor, backend="pil")
 
-    def model(self, reader: Any, **options: Any) -> Any:
+    def model(self, reader: Any) -> Any:
         """The network in fp32, as `reader` (a class of transformers) builds it."""
         try:
             # Eager attention gives the plainest graph; parity is measured against the same weights.
-            model, loading = reader.from_pretrained(
-                self.where,
-                revision=self.revision,
-                dtype=torch.float32,
-                attn_implementation="eager",
-                output_loading_info=True,
-                **options,
-            )
+            # Transformers would fill in random numbers and only warn: what it misses is told below.
+            with quiet():
+                model, loading = reader.from_pretrained(
+                    self.where,
+                    revision=self.revision,
+                    dtype=torch.float32,
+                    attn_implementation="eager",
+                    output_loading_info=True,
+                    ignore_mismatched_sizes=True,
+                )
         except _UNREADABLE as error:
             raise CheckpointError(
                 f"{self.where}: the weights cannot be read: {_first_line(error)}"
             ) from error
-        # Transformers would fill in random numbers and only warn.
         absent = sorted(loading["missing_keys"])
         if absent:
             raise CheckpointError(
                 f"{self.where}: {len(absent)} weights are missing, the first {absent[0]}"
+            )
+        others = sorted(loading["mismatched_keys"])
+        if others:
+            name, stored, expected = others[0]
+            raise CheckpointError(
+                f"{self.where}: {len(others)} weights are of another shape than config.json says, "
+                f"the first {name}: {list(stored)}, not {list(expected)}"
             )
         return model.eval().requires_grad_(False)
 
@@ -131,5 +142,7 @@ def _commit(repository: str, revision: str | None) -> str:
 
 
 def _first_line(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"no {error}"
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__

@@ -30,6 +30,12 @@ def drop_a_weight(checkpoint: Path) -> None:
     save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
 
 
+def reshape_a_weight(checkpoint: Path) -> None:
+    weights = load_file(checkpoint / "model.safetensors")
+    weights["visual_projection.weight"] = weights["visual_projection.weight"][:7].clone()
+    save_file(weights, checkpoint / "model.safetensors", {"format": "pt"})
+
+
 def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
@@ -39,6 +45,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "config.json cannot be read": lambda path: (path / "config.json").write_text("{"),
     "the weights cannot be read": lambda path: truncate(path / "model.safetensors"),
     "1 weights are missing, the first visual_projection.weight": drop_a_weight,
+    r"of another shape .* visual_projection.weight: \[7, 48\], not \[24, 48\]": reshape_a_weight,
     "no preprocessor_config.json in it": lambda p: (p / "preprocessor_config.json").unlink(),
     "no tokenizer.json in it": lambda path: (path / "tokenizer.json").unlink(),
     "the tokenizer cannot be read": lambda path: truncate(path / "tokenizer.json"),
@@ -75,6 +82,11 @@ def test_an_unknown_architecture_is_named_with_the_known_ones(tmp_path: Path) ->
 def test_a_directory_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="absent: no such directory"):
         load_checkpoint(tmp_path / "absent")
+
+
+def test_a_file_is_no_checkpoint(checkpoint: Path) -> None:
+    with pytest.raises(CheckpointError, match="safetensors: a file; a checkpoint is a directory"):
+        load_checkpoint(checkpoint / "model.safetensors")
 
 
 def test_a_hub_id_keeps_its_commit_and_a_directory_its_name(

@@ -30,6 +30,15 @@ def test_what_fails_while_staged_leaves_nothing(tmp_path: Path) -> None:
     assert list(repository.iterdir()) == []
 
 
+def test_a_repository_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(RepositoryError, match="file/repository: cannot write into it"),
+        staging(tmp_path / "file" / "repository"),
+    ):
+        pass
+
+
 @pytest.mark.parametrize("name", ["", "a/b", "../a", ".hidden", "ein Modell"])
 def test_names_that_are_no_folder_names_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(RepositoryError, match="is no model name"):

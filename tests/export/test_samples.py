@@ -36,6 +36,11 @@ def test_a_directory_with_too_few_pictures_is_an_error(tmp_path: Path) -> None:
         read_pictures(tmp_path, 2, 8)
 
 
+def test_a_directory_that_is_not_there_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="absent: no such directory"):
+        read_pictures(tmp_path / "absent", 1, 8)
+
+
 def test_adversarial_pixels_are_extreme() -> None:
     pixels = adversarial_pixels(7, 32, 48)
     assert pixels.shape == (7, 32, 48, 3)
