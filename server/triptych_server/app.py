@@ -41,6 +41,7 @@ from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
+from triptych_server.engines.generators.spec import SPEC_FILE
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
@@ -222,7 +223,7 @@ def _generator_folders(settings: Settings) -> list[Path]:
     repository = (settings.assets or settings.repository).absolute()
     directory = settings.generators or repository.parent / "generators"
     if directory.is_dir():
-        return sorted(path for path in directory.iterdir() if path.is_dir())
+        return sorted(path.parent for path in directory.glob(f"*/{SPEC_FILE}"))
     if settings.generators is not None:
         raise ValueError(f"the generators {directory} are no directory")
     return []

@@ -83,6 +83,12 @@ async def test_broken_generator_is_told_and_encoders_serve(folder: Path, file: s
         assert FUSED in refusal.message
 
 
+async def test_folders_that_are_no_generators_are_passed_over(folder: Path) -> None:
+    (folder / "generators" / "lost+found").mkdir()
+    async with serving(folder) as channel:
+        assert all((await health(channel)).values())
+
+
 async def test_broken_image_prefix_is_told(folder: Path) -> None:
     (folder / "models" / f"{FUSED}-image-prefix" / "1" / "model.onnx").write_bytes(b"no network")
     async with serving(folder) as channel:
