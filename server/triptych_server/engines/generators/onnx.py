@@ -2,9 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from triptych_server.engines.generators.beam_batch import BeamRequest
 from triptych_server.engines.generators.decoder import Decoder
@@ -16,6 +17,12 @@ from triptych_server.engines.generators.spec import GeneratorSpec, SpecError, as
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.engines.generators.worker import Worker, stopped
 from triptych_server.errors import FailedPrecondition, InvalidArgument, TriptychError, Unavailable
+from triptych_server.media.content import Text
+
+# Characters of a prompt that is encoded sooner (some 100 us) than handed to a thread.
+SHORT_PROMPT = 256
+
+T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
@@ -77,13 +84,13 @@ class OnnxGenerator:
         self._serving()
 
     async def count(self, prompt: Prompt) -> int:
-        return await asyncio.to_thread(self._serving().prompts.count, prompt)
+        return await _soon(self._serving().prompts.count, prompt)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         network, spec = self._serving(), await self.spec()
         if sampling.beams > 1 and not spec.beams:
             raise FailedPrecondition(f"{self.name} has no beam search", reason="NO_BEAMS")
-        encoded = await asyncio.to_thread(network.prompts.encode, prompt)
+        encoded = await _soon(network.prompts.encode, prompt)
         _check_length(spec, encoded, sampling.max_tokens, "prompt")
         kind = BeamRequest if sampling.beams > 1 else SampleRequest
         request = kind(encoded, sampling, spec, network.tokenizer)
@@ -104,7 +111,7 @@ class OnnxGenerator:
         network, spec = self._serving(), await self.spec()
         if not spec.scoring:
             raise FailedPrecondition(f"{self.name} scores no texts", reason="NO_SCORING")
-        encoded = await asyncio.to_thread(network.prompts.encode, prompt)
+        encoded = await _soon(network.prompts.encode, prompt)
         ids = await asyncio.to_thread(_with_ends, continuations, network.tokenizer, spec)
         for index, each in enumerate(ids):
             _check_length(spec, encoded, len(each), f"continuations[{index}]")
@@ -135,6 +142,13 @@ class OnnxGenerator:
     def _read(self, spec: GeneratorSpec) -> tuple[Decoder, GeneratorTokenizer]:
         tokenizer = GeneratorTokenizer.read(asset_path(self._folder, spec.tokenizer))
         return Decoder(self._folder, spec, threads=self._threads), tokenizer
+
+
+async def _soon(work: Callable[[Prompt], T], prompt: Prompt) -> T:
+    """Do work on a prompt, on a thread if it would hold up the event loop."""
+    if sum(len(part.text) for part in prompt if isinstance(part, Text)) <= SHORT_PROMPT:
+        return work(prompt)
+    return await asyncio.to_thread(work, prompt)
 
 
 def _check_length(spec: GeneratorSpec, prompt: EncodedPrompt, tokens: int, field: str) -> None:
