@@ -96,13 +96,15 @@ def first_of(*rules: Rule) -> Rule:
 
 
 def distinct(values: Any, path: str) -> Iterator[Violation]:
-    """A repeated field whose elements are all different; the first to repeat one is told."""
+    """Strings that are all different, also without white space at their ends; the first to repeat
+    one is told."""
     seen = set()
     for position, value in enumerate(values):
-        if value in seen:
+        stripped = value.strip()
+        if stripped in seen:
             yield Violation(f"{path}[{position}]", "must differ from those before it")
             return
-        seen.add(value)
+        seen.add(stripped)
 
 
 def each(of_element: Rule) -> Rule:

@@ -120,6 +120,7 @@ def test_caption(fields: dict[str, Any], violations: Sequence[str]) -> None:
         ({"question": "x" * 10_001}, ["question"]),
         ({"choices": ["yes", "no"]}, []),
         ({"choices": ["yes", "no", "yes"]}, ["choices[2]"]),
+        ({"choices": ["yes", " yes"]}, ["choices[1]"]),
         ({"choices": ["yes", " "]}, ["choices[1]"]),
         ({"choices": ["x" * 1_001]}, ["choices[0]"]),
         ({"choices": [str(n) for n in range(65)]}, ["choices"]),
