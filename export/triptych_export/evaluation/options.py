@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
@@ -8,6 +9,15 @@ import typer
 from triptych import Generation
 
 PATIENCE_S = 300.0  # a call waits behind many others
+
+
+def _in_a_folder(file: Path | None) -> Path | None:
+    """Refuse what could not be written at the end, before hours of work."""
+    if file is not None and not os.access(file.parent, os.W_OK):
+        raise typer.BadParameter(f"Directory '{file.parent}' cannot be written to.")
+    return file
+
+
 Images: TypeAlias = Annotated[
     Path, typer.Option(exists=True, file_okay=False, help="Folder of the picture files.")
 ]
@@ -28,7 +38,12 @@ Concurrency: TypeAlias = Annotated[
 ]
 Output: TypeAlias = Annotated[
     Path | None,
-    typer.Option(dir_okay=False, help="Save what the model wrote, as evaluation servers take it."),
+    typer.Option(
+        dir_okay=False,
+        writable=True,
+        callback=_in_a_folder,
+        help="Save what the model wrote, as evaluation servers take it.",
+    ),
 ]
 MaxTokens: TypeAlias = Annotated[int, typer.Option(min=1, help="Longest text, in tokens.")]
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -11,6 +12,12 @@ from rich.table import Table
 
 from triptych_export.evaluation.errors import EvaluationError
 from triptych_export.evaluation.pictures import LeftOut
+
+
+def save(document: Any, file: Path | None) -> None:
+    """Write one JSON document, if there is a file to write it to."""
+    if file is not None:
+        file.write_text(json.dumps(document, ensure_ascii=False), encoding="utf-8")
 
 
 def print_json(document: Any) -> None:

@@ -13,7 +13,7 @@ def test_answers_come_in_the_order_of_the_inputs() -> None:
 
     def call(number: int) -> int:
         if number == 0:
-            later.wait()
+            assert later.wait(timeout=10)
         else:
             later.set()
         return number * 10

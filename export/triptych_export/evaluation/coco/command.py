@@ -1,6 +1,5 @@
 """`triptych eval coco`."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +29,7 @@ from triptych_export.evaluation.output import (
     print_json,
     print_left_out,
     reported,
+    save,
 )
 from triptych_export.evaluation.progress import bars
 
@@ -77,9 +77,7 @@ def coco(
                 concurrency=concurrency,
                 progress=progress,
             )
-    if output is not None:
-        written = [{"image_id": key, "caption": text} for key, text in report.captions.items()]
-        output.write_text(json.dumps(written, ensure_ascii=False))
+    save([{"image_id": key, "caption": text} for key, text in report.captions.items()], output)
     _print(report, as_json)
 
 

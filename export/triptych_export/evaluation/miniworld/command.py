@@ -16,7 +16,7 @@ from triptych_export.evaluation.miniworld.figures import (
     possible_measures,
 )
 from triptych_export.evaluation.options import PATIENCE_S
-from triptych_export.evaluation.output import print_figures, print_json
+from triptych_export.evaluation.output import print_figures, print_json, reported
 from triptych_export.evaluation.progress import bars
 
 LANGUAGES = ("English", "Chinese")
@@ -45,7 +45,7 @@ def miniworld(
     as_json: Json = False,
 ) -> None:
     """Embeddings, captions, answers and matching on unseen scenes of the miniature world."""
-    with Client(target, timeout=timeout) as client, bars() as progress:
+    with reported(), Client(target, timeout=timeout) as client, bars() as progress:
         figures = evaluate_miniworld(
             client,
             only or possible_measures(client),

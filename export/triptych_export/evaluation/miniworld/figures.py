@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from triptych import Client
+from triptych_export.evaluation.errors import EvaluationError
 from triptych_export.evaluation.miniworld.caption import CaptionFigures, evaluate_captions
 from triptych_export.evaluation.miniworld.chat import ChatFigures, evaluate_chat
 from triptych_export.evaluation.miniworld.clip import ClipFigures, evaluate_clip
@@ -59,7 +60,10 @@ class MiniworldFigures:
 
 
 def possible_measures(client: Client) -> set[Measure]:
-    """What the gateway's models can be measured by, whether or not they are ready."""
+    """What the gateway's models can be measured by, whether or not they are ready.
+
+    Raises `EvaluationError` where that is nothing.
+    """
     models = list(client.models.list())
     roles = {encoder.role for model in models for encoder in model.encoders}
     possible: set[Measure] = set()
@@ -69,6 +73,8 @@ def possible_measures(client: Client) -> set[Measure]:
             possible.add(Measure.ITM)
     if any(model.generator is not None for model in models):
         possible |= {Measure.CAPTION, Measure.VQA, Measure.CHAT}
+    if not possible:
+        raise EvaluationError("the gateway has no model that could be measured")
     return possible
 
 

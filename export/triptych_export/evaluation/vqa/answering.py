@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from triptych import Client, Generation
-from triptych_export.evaluation.calls import CONCURRENCY, in_parallel
-from triptych_export.evaluation.errors import EvaluationError
-from triptych_export.evaluation.pictures import LeftOut, Unusable, ask_about
+from triptych_export.evaluation.calls import CONCURRENCY
+from triptych_export.evaluation.pictures import LeftOut, Said, ask_about_each
 from triptych_export.evaluation.progress import Progress, silent
 from triptych_export.evaluation.vqa.accuracy import answer_accuracy
 from triptych_export.evaluation.vqa.annotations import Asked
@@ -46,27 +45,23 @@ def evaluate_vqa(
     pictures are counted. Raises `EvaluationError` when no question is left, and `TriptychError`
     when the gateway refuses.
     """
-    ask = _Ask(client, model, generation)
-    answers = in_parallel(
-        ask, questions, concurrency=concurrency, advance=progress("answers", len(questions))
+
+    def answer(asked: Asked, picture: bytes) -> Said:
+        given = client.answer(picture, asked.question, model=model, generation=generation)
+        return Said(given.text.strip(), given.model)
+
+    said, left_out = ask_about_each(
+        questions, answer, concurrency=concurrency, advance=progress("answers", len(questions))
     )
-    left_out = LeftOut.of(answer for answer in answers if isinstance(answer, Unusable))
-    told = [
-        (question, answer)
-        for question, answer in zip(questions, answers, strict=True)
-        if isinstance(answer, _Told)
-    ]
-    if not told:
-        raise EvaluationError(f"no picture can be used: {left_out}")
-    right = [answer_accuracy(answer.text, question.answers) for question, answer in told]
+    right = [answer_accuracy(answer.text, question.answers) for question, answer in said]
     return VqaReport(
         fmean(right),
-        _by_type((question.answer_type for question, _ in told), right),
-        _by_type((question.question_type for question, _ in told), right),
-        len(told),
+        _by_type((question.answer_type for question, _ in said), right),
+        _by_type((question.question_type for question, _ in said), right),
+        len(said),
         left_out,
-        told[0][1].model,
-        {question.id: answer.text for question, answer in told},
+        said[0][1].model,
+        {question.id: answer.text for question, answer in said},
     )
 
 
@@ -76,27 +71,3 @@ def _by_type(types: Iterable[str], right: Sequence[float]) -> dict[str, float]:
     for kind, accuracy in zip(types, right, strict=True):
         grouped[kind].append(accuracy)
     return {kind: fmean(grouped[kind]) for kind in sorted(grouped)}
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    text: str
-    model: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Ask:
-    """One question to its answer."""
-
-    client: Client
-    model: str
-    generation: Generation | None
-
-    def __call__(self, asked: Asked) -> _Told | Unusable:
-        def answer(picture: bytes) -> _Told:
-            given = self.client.answer(
-                picture, asked.question, model=self.model, generation=self.generation
-            )
-            return _Told(given.text.strip(), given.model)
-
-        return ask_about(asked.file, answer)

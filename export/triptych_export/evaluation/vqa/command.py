@@ -1,6 +1,5 @@
 """`triptych eval vqa`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -28,6 +27,7 @@ from triptych_export.evaluation.output import (
     print_json,
     print_left_out,
     reported,
+    save,
 )
 from triptych_export.evaluation.progress import bars
 from triptych_export.evaluation.vqa.annotations import FILE_NAMES, read_questions
@@ -75,9 +75,7 @@ def vqa(
                 concurrency=concurrency,
                 progress=progress,
             )
-    if output is not None:
-        written = [{"question_id": key, "answer": text} for key, text in report.answers.items()]
-        output.write_text(json.dumps(written, ensure_ascii=False))
+    save([{"question_id": key, "answer": text} for key, text in report.answers.items()], output)
     _print(report, as_json)
 
 

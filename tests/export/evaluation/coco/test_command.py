@@ -1,6 +1,8 @@
 """`triptych eval coco` against a real gateway, on a small data set."""
 
 import json
+import subprocess
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -91,6 +93,24 @@ def test_a_folder_without_the_pictures_is_an_error(
     done = command.run(data_set.coco, "--images", str(tmp_path))
     assert done.exit_code == 1
     assert "no picture can be used: 14 missing" in done.stderr
+
+
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(
+    command: Command, data_set: DataSet, tmp_path: Path
+) -> None:
+    done = command.run(data_set.coco, "--target", "nobody", "--output", str(tmp_path / "no" / "f"))
+    assert done.exit_code == 2
+    assert "Invalid value for '--output'" in done.stderr
+
+
+def test_without_the_measures_it_says_what_to_install(data_set: DataSet) -> None:
+    # None in sys.modules is how Python marks a module that cannot be imported.
+    start = "import sys; sys.modules['pycocoevalcap'] = None; from triptych.cli import main; main()"
+    given = ["eval", "coco", "--images", data_set.images, "--annotations", data_set.coco]
+    ran = subprocess.run([sys.executable, "-c", start, *given], capture_output=True, text=True)
+    assert ran.returncode == 1
+    needs = "error: triptych eval coco needs the eval extra: pip install 'triptych[eval]'\n"
+    assert ran.stderr == needs
 
 
 def test_an_unknown_model_is_told(command: Command, data_set: DataSet) -> None:
