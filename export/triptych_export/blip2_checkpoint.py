@@ -21,10 +21,7 @@ from triptych_export.source import Source
 
 MODEL_TYPE = "blip-2"
 GENERATION, RETRIEVAL = "Blip2ForConditionalGeneration", "Blip2ForImageTextRetrieval"
-ENCODER_DECODER = (
-    "its language model is an encoder-decoder, which needs a generator of another kind; "
-    "the encoders can be exported alone"
-)
+ENCODER_DECODER = "an encoder-decoder, which needs a generator of another kind"
 
 
 class _PrefixModel(Blip2PreTrainedModel):  # type: ignore[no-untyped-call]  # no annotations
@@ -56,7 +53,10 @@ def load_blip2(
     if language_model and kind == RETRIEVAL:
         raise CheckpointError(f"{checkpoint}: {RETRIEVAL} has no language model to export")
     if language_model and config.is_encoder_decoder:
-        raise CheckpointError(f"{checkpoint}: {ENCODER_DECODER}")
+        raise CheckpointError(
+            f"{checkpoint}: its language model is {ENCODER_DECODER}; "
+            "the encoders can be exported alone"
+        )
     processor = source.processor()
     image = image_steps(processor, source.where)
     check_image_size(config, image, source.where)

@@ -18,8 +18,7 @@ from torch import nn
 from transformers import AttentionInterface
 
 from triptych_export.errors import CheckpointError
-from triptych_export.graph import OPSET, save
-from triptych_export.quiet import quiet
+from triptych_export.graph import write_graph
 
 # What the graph does is what these do; others scale, cap or window their attention or logits.
 ARCHITECTURES = ("opt", "llama", "mistral", "qwen2")
@@ -76,27 +75,21 @@ def write_decoder(language_model: Any, path: Path) -> None:
         "past": [room.clone() for _ in caches],
     }
     run = {0: "batch", 1: "sequence"}
-    size = sum(tensor.nbytes for tensor in language_model.state_dict().values())
-    with quiet(), torch.no_grad(), _cached_attention(language_model):
-        program = torch.onnx.export(
-            _Decoder(language_model).eval(),
-            kwargs=example,
-            input_names=[*list(example)[:-1], *(f"past_{cache}" for cache in caches)],
-            output_names=["logits", *(f"present_{cache}" for cache in caches)],
-            opset_version=OPSET,
-            dynamic_shapes={
-                "embeddings": run,
-                "positions": run,
-                "lengths": {0: "batch"},
-                "past": [{0: "batch", 2: "room"} for _ in caches],
-            },
-            dynamo=True,
-            verbose=False,
+    axes = {
+        "embeddings": run,
+        "positions": run,
+        "lengths": {0: "batch"},
+        "past": [{0: "batch", 2: "room"} for _ in caches],
+    }
+    with _cached_attention(language_model):
+        write_graph(
+            _Decoder(language_model),
+            example,
+            axes,
+            path,
+            inputs=[*list(example)[:-1], *(f"past_{cache}" for cache in caches)],
+            outputs=["logits", *(f"present_{cache}" for cache in caches)],
         )
-        assert program is not None  # it is with dynamo=True
-        save(program, size, path)
-    for file in path.parent.glob(f"{path.name}*"):
-        file.chmod(0o644)  # onnx writes large weights for their owner alone
 
 
 class _Decoder(nn.Module):

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 from triptych_export.decoder import DecoderShape, write_decoder
 from triptych_export.errors import CheckpointError
 from triptych_export.generator_parity import LEAST_TEXT, GeneratorParity, measure_generator
+from triptych_export.graph import share
 from triptych_server.engines.generators.spec import NETWORK_FILE, SPEC_FILE, Templates
 
 TOKENIZER_FILE = "tokenizer.json"
@@ -62,9 +63,10 @@ def write_generator(
             f"its context of {shape.context_length} tokens has no room for a prefix of "
             f"{prefix_tokens} and a text"
         )
+    tokens, begin = _tokenizer_json(tokenizer, shape.vocabulary), begin_id(tokenizer)
     folder.mkdir()
     write_decoder(language_model, folder / NETWORK_FILE)
-    tokens = _tokenizer_json(tokenizer, shape.vocabulary)
+    share(folder)
     (folder / TOKENIZER_FILE).write_text(tokens, encoding="utf-8")
     np.save(folder / EMBEDDING_FILE, _embedding(language_model))
     content = {
@@ -76,7 +78,7 @@ def write_generator(
         "prefix_tokens": prefix_tokens if space else 0,
         "max_prefixes": max_prefixes if space else 0,
         **asdict(shape),
-        "begin_id": begin_id(tokenizer),
+        "begin_id": begin,
         "end_ids": list(_end_ids(language_model) if end_ids is None else end_ids),
         "beams": True,
         "scoring": True,

@@ -11,17 +11,15 @@ import torch
 from transformers import GenerationConfig
 
 from triptych_export.errors import ParityError
-from triptych_export.parity import BATCH_SIZES
+from triptych_export.parity import BATCH_SIZES, FLOORS, LEAST_VARIATION, Precision
 from triptych_export.quiet import quiet
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.spec import GeneratorSpec, read_spec
 
 Floats = npt.NDArray[np.float32]
 
-# Differences of logits, as parts of the largest logit. Only the order of summation differs.
-LIMIT = 1e-4
-# Ten times it: a network whose logits differ by less between prompts proves nothing.
-LEAST_VARIATION = 1e-3
+# Differences of logits, as parts of the largest logit; that of an encoder in fp32.
+LIMIT = FLOORS[Precision.FP32].difference
 _STEPS = 12
 LEAST_TEXT = _STEPS + 2  # tokens behind a prefix that can be compared: begin, one more, and these
 _LENGTHS = (1, 9, 2, 31, 5, 3, 17, 12)  # of the texts behind the prefix

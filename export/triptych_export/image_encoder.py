@@ -11,13 +11,10 @@ from PIL import Image
 from torch import nn
 
 from triptych_export.checkpoint import Checkpoint
-from triptych_export.parity import Inputs, Output, Samples
+from triptych_export.parity import MATES, ROWS, Inputs, Output, Samples
 from triptych_export.preprocessing import ImageSteps
 from triptych_export.samples import adversarial_pixels
 from triptych_server.engines.encoders.spec import PIXELS, Role
-
-ROWS = 8
-_MATES = 7
 
 
 class ImageFeatures(nn.Module):
@@ -87,7 +84,7 @@ class ImageEncoder:
         height, width = self._steps.height, self._steps.width
         rng = np.random.default_rng(0)
         noise = rng.integers(0, 256, (ROWS, height, width, 3), dtype=np.uint8)
-        mates = {PIXELS: adversarial_pixels(_MATES, height, width)}
+        mates = {PIXELS: adversarial_pixels(MATES, height, width)}
         return [
             Samples(
                 "pictures",

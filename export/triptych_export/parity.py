@@ -17,6 +17,8 @@ Inputs = Mapping[str, npt.NDArray[Any]]
 Output = npt.NDArray[np.float32]
 
 BATCH_SIZES = (1, 3, 8)
+ROWS = BATCH_SIZES[-1]  # samples that are drawn at once
+MATES = ROWS - 1  # adversarial rows beside them
 # Ten times the fp32 tolerance: a network whose outputs differ by less proves nothing.
 LEAST_VARIATION = 1e-3
 _LEAST_SCALE = 1e-6  # a network that gives less gives nothing

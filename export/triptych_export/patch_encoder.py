@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from triptych_export.image_encoder import ROWS, ImageEncoder
-from triptych_export.parity import Inputs, Output, Samples
+from triptych_export.image_encoder import ImageEncoder
+from triptych_export.parity import MATES, Inputs, Output, Samples
 from triptych_server.engines.encoders.spec import PATCHES, Role
 
 
@@ -60,6 +60,6 @@ class PatchEncoder:
 
 
 def loudest(patches: Output) -> Output:
-    """Patches of the same signs, all as large as the largest: `[ROWS - 1, P, W]`."""
-    loud: Output = np.sign(patches[: ROWS - 1]) * np.abs(patches).max()
+    """Patches of the same signs, all as large as the largest: `[MATES, P, W]` at most."""
+    loud: Output = np.sign(patches[:MATES]) * np.abs(patches).max()
     return loud

@@ -15,8 +15,8 @@ from triptych_export.config import Batching
 from triptych_export.encoder import Encoder
 from triptych_export.errors import ExportError
 from triptych_export.generator import write_generator
-from triptych_export.image_encoder import ROWS, ImageEncoder, ImageFeatures
-from triptych_export.parity import Precision
+from triptych_export.image_encoder import ImageEncoder, ImageFeatures
+from triptych_export.parity import ROWS, Precision
 from triptych_export.report import ExportReport
 from triptych_export.repository import check_free, install, staging
 from triptych_export.samples import draw_pictures, read_pictures
@@ -100,10 +100,10 @@ def export_blip2(
     report = _export(writer, encoders, Path(repository), folder, overwrite, started)
     if folder is not None or loaded.text is not None:
         return report
-    why = "no directory for generators was given"
+    why = "for which no directory was given"
     if loaded.model.config.is_encoder_decoder:
         why = ENCODER_DECODER
-    return replace(report, left_out=f"the language model: {why}")
+    return replace(report, left_out=f"the language model, {why}")
 
 
 def _pictures(calibration: Path | None) -> list[Image.Image]:

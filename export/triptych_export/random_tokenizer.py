@@ -101,12 +101,12 @@ def siglip_tokenizer(vocabulary_size: int, context_length: int) -> PreTrainedTok
 
 
 def opt_tokenizer(vocabulary_size: int, context_length: int) -> PreTrainedTokenizerFast:
-    """OPT's byte-level BPE with a token for pictures behind it, as BLIP-2 uses it."""
+    """OPT's byte-level BPE with `<image>` behind its vocabulary, as BLIP-2 uses it."""
     specials = ["<s>", "<pad>", "</s>", "<unk>"]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trainer = trainers.BpeTrainer(
-        vocab_size=_TRAINED_TOKENS,
+        vocab_size=min(_TRAINED_TOKENS, vocabulary_size),
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         special_tokens=specials,
         show_progress=False,

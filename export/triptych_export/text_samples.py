@@ -9,14 +9,12 @@ import numpy as np
 import torch
 
 from triptych_export.errors import ParityError
-from triptych_export.parity import Inputs
+from triptych_export.parity import MATES, ROWS, Inputs
 from triptych_export.preprocessing import TextSteps
 from triptych_export.samples import TEXTS
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, INPUT_IDS
 
 TOKENIZER_FILE = "tokenizer.json"
-_ROWS = 8
-_MATES = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,7 @@ class TextSamples:
         rng = np.random.default_rng(length)
         *first, last = self._tokenizer.encode("").ids
         rows = []
-        for _ in range(_ROWS):
+        for _ in range(ROWS):
             room = int(rng.integers(1, max(2, length - len(first))))
             ids = rng.integers(0, self._tokenizer.get_vocab_size(), room)
             rows.append([*first, *(int(i) for i in ids), last][:length])
@@ -98,7 +96,7 @@ class TextSamples:
 
     def _adversarial(self, length: int) -> Inputs:
         """Full rows that repeat the tokens with the longest embeddings."""
-        loudest = self._table.norm(dim=1).topk(_MATES).indices.tolist()
+        loudest = self._table.norm(dim=1).topk(MATES).indices.tolist()
         return self._filled([[token] * length for token in loudest], length)
 
     def _filled(self, rows: Sequence[Sequence[int]], length: int) -> Inputs:

@@ -9,7 +9,7 @@ from triptych_export.checkpoint import Checkpoint
 from triptych_export.config import Batching, Tensor, config_text
 from triptych_export.encoder import Encoder
 from triptych_export.errors import ParityError
-from triptych_export.graph import write_graph
+from triptych_export.graph import share, write_graph
 from triptych_export.parity import FLOORS, Parity, Precision, Samples, measure
 from triptych_export.precision import SCHEMES
 from triptych_export.report import EncoderReport
@@ -58,7 +58,10 @@ class EncoderWriter:
             original = Path(directory, "fp32")
             original.mkdir()
             graph = original / GRAPH_FILE
-            write_graph(encoder.tower(), encoder.example(), encoder.axes, output, graph)
+            example, axes = encoder.example(), encoder.axes
+            write_graph(
+                encoder.tower(), example, axes, graph, inputs=list(example), outputs=[output]
+            )
             for scheme, convert in SCHEMES[self.precision].items():
                 written = Path(directory, scheme)
                 written.mkdir(exist_ok=True)
@@ -66,8 +69,7 @@ class EncoderWriter:
                 parity = measure(written / GRAPH_FILE, output, samples)
                 failures = parity.failures(FLOORS[self.precision])
                 if not failures:
-                    for file in written.iterdir():
-                        file.chmod(0o644)  # onnx writes large weights for their owner alone
+                    share(written)
                     written.rename(version)
                     return scheme, parity
                 refused.append(f"{scheme}: {', '.join(failures)}")

@@ -1,11 +1,14 @@
 """Tiny checkpoints of every family with random weights, and their exports; made once a session."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from transformers import Blip2Config, Blip2ForConditionalGeneration, T5Config
 
 from triptych_export.pipeline import export_blip2, export_clip
+from triptych_export.random_blip2 import randomise
 from triptych_export.random_checkpoint import ARCHITECTURES, write_random_checkpoint
 from triptych_export.report import ExportReport
 
@@ -19,6 +22,28 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     for architecture, kind in ARCHITECTURES.items():
         write_random_checkpoint(architecture, root / architecture, size=kind.tiny)
     return {architecture: root / architecture for architecture in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def encoder_decoder(
+    checkpoints: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The tiny BLIP-2 with an encoder-decoder in the place of its language model."""
+    source = checkpoints["blip2-opt-125m"]
+    target = Path(shutil.copytree(source, tmp_path_factory.mktemp("encoder_decoder") / "tiny-flan"))
+    config = Blip2Config.from_pretrained(source)
+    text = T5Config(d_model=40, d_kv=8, d_ff=64, num_layers=1, num_heads=2, vocab_size=1200)
+    config = Blip2Config(
+        vision_config=config.vision_config,
+        qformer_config=config.qformer_config,
+        text_config=text,
+        num_query_tokens=config.num_query_tokens,
+        image_token_index=config.image_token_index,
+    )
+    model = Blip2ForConditionalGeneration(config)
+    randomise(model)
+    model.save_pretrained(target)
+    return target
 
 
 @pytest.fixture(scope="session")

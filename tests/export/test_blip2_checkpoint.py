@@ -7,34 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import Blip2Config, Blip2ForConditionalGeneration, T5Config
+from transformers import Blip2ForConditionalGeneration
 
 from triptych_export.blip2_checkpoint import load_blip2
 from triptych_export.errors import CheckpointError, ExportError
 from triptych_export.pipeline import export_blip2
-from triptych_export.random_blip2 import randomise
 from triptych_export.report import ExportReport
 from triptych_export.space import embedding_space, patch_space
-
-
-@pytest.fixture(scope="module")
-def flan(checkpoints: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny BLIP-2 with an encoder-decoder in the place of its language model."""
-    source = checkpoints["blip2-opt-125m"]
-    target = Path(shutil.copytree(source, tmp_path_factory.mktemp("flan") / "tiny-flan"))
-    config = Blip2Config.from_pretrained(source)
-    text = T5Config(d_model=40, d_kv=8, d_ff=64, num_layers=1, num_heads=2, vocab_size=1200)
-    config = Blip2Config(
-        vision_config=config.vision_config,
-        qformer_config=config.qformer_config,
-        text_config=text,
-        num_query_tokens=config.num_query_tokens,
-        image_token_index=config.image_token_index,
-    )
-    model = Blip2ForConditionalGeneration(config)
-    randomise(model)
-    model.save_pretrained(target)
-    return target
 
 
 @pytest.fixture
@@ -84,23 +63,12 @@ def test_a_language_model_leaves_the_space_of_the_encoders_alone(checkpoint: Pat
     assert spaces(checkpoint) == before
 
 
-def test_an_encoder_decoder_is_no_generator_and_says_so(flan: Path, tmp_path: Path) -> None:
+def test_an_encoder_decoder_is_no_generator_and_says_so(
+    encoder_decoder: Path, tmp_path: Path
+) -> None:
     with pytest.raises(CheckpointError, match="encoder-decoder, which needs a generator of an"):
-        export_blip2(flan, tmp_path / "repository", generators=tmp_path / "generators")
+        export_blip2(encoder_decoder, tmp_path / "repository", generators=tmp_path / "generators")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_the_encoders_beside_an_encoder_decoder_are_exported(flan: Path, tmp_path: Path) -> None:
-    report = export_blip2(flan, tmp_path, graphs=["prefix"])
-    assert [encoder.folder for encoder in report.encoders] == ["tiny-flan-prefix"]
-    assert report.generator is None
-    assert "encoder-decoder" in report.left_out
-    assert "left out: the language model" in str(report)
-
-
-def test_a_matcher_has_no_language_model(checkpoints: Mapping[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="has no language model"):
-        export_blip2(checkpoints["blip2-itm-vit-g"], tmp_path, generators=tmp_path)
 
 
 def test_a_graph_that_the_checkpoint_lacks_is_named(

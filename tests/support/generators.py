@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -14,13 +13,12 @@ from transformers import (
     MistralForCausalLM,
     OPTConfig,
     OPTForCausalLM,
-    PreTrainedTokenizerFast,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
 
 from triptych_export.generator import write_generator
-from triptych_export.samples import TEXTS
+from triptych_export.random_tokenizer import opt_tokenizer
 
 SPACE = "blip_2:tiny"
 PREFIX_TOKENS, HIDDEN_SIZE, CONTEXT_LENGTH, VOCABULARY = 4, 32, 128, 400
@@ -56,7 +54,7 @@ def write_tiny_generator(
 
     Its greedy texts vary with the prompt and hardly ever end by themselves.
     """
-    tokenizer = opt_tokenizer()
+    tokenizer = tiny_tokenizer()
     model = tiny_language_model(architecture, seed=seed, **config)
     write_generator(
         model,
@@ -95,27 +93,6 @@ def tiny_language_model(architecture: str = "opt", *, seed: int = 0, **config: o
     return model.eval().requires_grad_(False)
 
 
-def opt_tokenizer() -> Any:
-    """OPT's byte-level BPE, trained on a few sentences; `<image>` is its last token."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY - 1,
-        special_tokens=["<s>", "<pad>", "</s>", "<unk>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(TEXTS, trainer)
-    bpe.add_special_tokens([AddedToken("<image>", normalized=False, special=True)])
-    bpe.post_processor = processors.TemplateProcessing(
-        single="</s> $A", pair="</s> $A $B", special_tokens=[("</s>", BEGIN_ID)]
-    )
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe,
-        bos_token="</s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        clean_up_tokenization_spaces=False,
-    )
+def tiny_tokenizer() -> Any:
+    """OPT's, with few tokens; `<image>` is the last of them."""
+    return opt_tokenizer(VOCABULARY - 1, CONTEXT_LENGTH)

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
-from generators import opt_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from generators import tiny_tokenizer
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream, find_stop
 
 
@@ -33,8 +33,8 @@ def loaded(tokenizer: Tokenizer) -> GeneratorTokenizer:
     return GeneratorTokenizer(tokenizer.to_str().encode())
 
 
-TOKENIZER = loaded(opt_tokenizer().backend_tokenizer)
-SIZE = opt_tokenizer().backend_tokenizer.get_vocab_size()
+TOKENIZER = loaded(tiny_tokenizer().backend_tokenizer)
+SIZE = tiny_tokenizer().backend_tokenizer.get_vocab_size()
 BYTE_FALLBACK = loaded(byte_fallback())
 
 # Tokens of texts, cut anywhere and mixed with any others: broken characters among whole ones.
