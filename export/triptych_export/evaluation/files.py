@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from triptych_export.evaluation.errors import EvaluationError
 
 Record = TypeVar("Record")
+Value = TypeVar("Value")
 
 
 def read_object(file: Path) -> dict[str, Any]:
@@ -19,6 +20,16 @@ def read_object(file: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise EvaluationError(f"{file}: a JSON object is expected")
     return document
+
+
+def field(record: Any, key: str, kind: type[Value]) -> Value:
+    """The value of `key` in an element of a list; `KeyError` without one, `TypeError` for others."""
+    if not isinstance(record, dict):
+        raise TypeError(f"a JSON object is expected, not {record!r}")
+    value = record[key]
+    if not isinstance(value, kind):
+        raise TypeError(f"{key!r} must be of type {kind.__name__}, not {value!r}")
+    return value
 
 
 def read_records(
@@ -34,6 +45,6 @@ def read_records(
     for index, record in enumerate(records):
         try:
             yield read(record)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             what = f"no {error}" if isinstance(error, KeyError) else str(error)
             raise EvaluationError(f"{file}: {key}[{index}]: {what}") from None

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych_export.evaluation.errors import EvaluationError
-from triptych_export.evaluation.files import read_object, read_records
+from triptych_export.evaluation.files import field, read_object, read_records
 
 DEFAULT_SPLIT = "test"
 
@@ -44,11 +44,17 @@ def read_annotations(file: Path, images: Path, split: str = "") -> list[Annotate
 def _coco(file: Path, document: dict[str, Any], images: Path) -> Iterator[AnnotatedPicture]:
     captions: dict[int | str, list[str]] = defaultdict(list)
     for image_id, caption in read_records(
-        file, document, "annotations", lambda record: (_id(record["image_id"]), record["caption"])
+        file,
+        document,
+        "annotations",
+        lambda record: (_id(record, "image_id"), field(record, "caption", str)),
     ):
-        captions[image_id].append(str(caption))
+        captions[image_id].append(caption)
     for image_id, name in read_records(
-        file, document, "images", lambda record: (_id(record["id"]), str(record["file_name"]))
+        file,
+        document,
+        "images",
+        lambda record: (_id(record, "id"), field(record, "file_name", str)),
     ):
         if image_id in captions:
             yield AnnotatedPicture(image_id, images / name, tuple(captions[image_id]))
@@ -59,7 +65,7 @@ def _karpathy(
 ) -> Iterator[AnnotatedPicture]:
     records = list(read_records(file, document, "images", _karpathy_record))
     splits = sorted({record_split for record_split, *_ in records})
-    if split not in splits:
+    if splits and split not in splits:
         raise EvaluationError(f"{file}: there is no split {split!r}, but {', '.join(splits)}")
     for record_split, image_id, folder, name, captions in records:
         if record_split == split and captions:
@@ -70,13 +76,15 @@ def _karpathy(
 
 
 def _karpathy_record(record: Any) -> tuple[str, int | str, str, str, tuple[str, ...]]:
-    name = str(record["filename"])
-    image_id = _id(record.get("cocoid", record.get("imgid", name)))
-    captions = tuple(str(sentence["raw"]) for sentence in record["sentences"])
-    return str(record["split"]), image_id, str(record.get("filepath", "")), name, captions
+    name = field(record, "filename", str)
+    key = next((key for key in ("cocoid", "imgid") if key in record), "filename")
+    folder = field(record, "filepath", str) if "filepath" in record else ""
+    captions = tuple(field(each, "raw", str) for each in field(record, "sentences", list))
+    return field(record, "split", str), _id(record, key), folder, name, captions
 
 
-def _id(value: Any) -> int | str:
+def _id(record: Any, key: str) -> int | str:
+    value: object = field(record, key, object)
     if not isinstance(value, int | str):
-        raise TypeError(f"an id is a number or a string, not {value}")
+        raise TypeError(f"{key!r} must be a number or a string, not {value!r}")
     return value

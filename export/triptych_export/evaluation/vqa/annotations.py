@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from triptych_export.evaluation.errors import EvaluationError
-from triptych_export.evaluation.files import read_object, read_records
+from triptych_export.evaluation.files import field, read_object, read_records
 from triptych_export.evaluation.vqa.accuracy import LEAST_ANSWERS
 
 FILE_NAMES = ("COCO_val2014_%012d.jpg", "COCO_train2014_%012d.jpg", "%012d.jpg", "%d.jpg")
@@ -66,12 +66,13 @@ def _finder(images: Path, file_names: Sequence[str]) -> Callable[[int], Path]:
 
 
 def _question(record: Any) -> tuple[int, int, str]:
-    return int(record["question_id"]), int(record["image_id"]), str(record["question"])
+    ids = field(record, "question_id", int), field(record, "image_id", int)
+    return *ids, field(record, "question", str)
 
 
 def _annotation(record: Any) -> tuple[int, tuple[tuple[str, ...], str, str]]:
-    answers = tuple(str(answer["answer"]) for answer in record["answers"])
+    answers = tuple(field(each, "answer", str) for each in field(record, "answers", list))
     if len(answers) < LEAST_ANSWERS:
         raise ValueError(f"{len(answers)} answers, but the measure needs {LEAST_ANSWERS}")
     types = str(record.get("question_type", "")), str(record.get("answer_type", ""))
-    return int(record["question_id"]), (answers, *types)
+    return field(record, "question_id", int), (answers, *types)

@@ -84,7 +84,13 @@ def test_coco_files_have_no_splits(file: Path) -> None:
         ("{}", "no list 'images'"),
         ('{"annotations": [], "images": []}', "no picture has a caption"),
         ('{"annotations": [{"image_id": 1}]}', r"annotations\[0\]: no 'caption'"),
-        ('{"annotations": [], "images": [7]}', r"images\[0\]"),
+        ('{"annotations": [], "images": [7]}', r"images\[0\]: a JSON object is expected, not 7"),
+        ('{"annotations": [{"image_id": [], "caption": ""}]}', "'image_id' must be a number or"),
+        (
+            '{"annotations": [{"image_id": 1, "caption": null}]}',
+            r"annotations\[0\]: 'caption' must be of type str, not None",
+        ),
+        ('{"images": []}', "no picture has a caption"),
         ('{"images": [{"filename": "a", "split": "test"}]}', r"images\[0\]: no 'sentences'"),
     ],
 )

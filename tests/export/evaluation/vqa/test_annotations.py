@@ -85,6 +85,12 @@ def test_malformed_questions_are_refused_with_their_place(files: Files) -> None:
         files.read()
 
 
+def test_answers_that_are_no_list_are_refused(files: Files) -> None:
+    files.annotations["annotations"][0]["answers"] = "red"
+    with pytest.raises(EvaluationError, match=r"annotations\[0\]: 'answers' must be of type list"):
+        files.read()
+
+
 def test_files_that_do_not_belong_together_are_refused(files: Files) -> None:
     files.annotations["annotations"][0]["question_id"] = 1
     with pytest.raises(EvaluationError, match=r"no question of .* is annotated"):
