@@ -12,6 +12,7 @@ from calls import Refusal, text
 from grpc import aio
 from language import LONG, LONG_CONTEXT, picture, pictures
 
+from triptych.v1 import media_pb2
 from triptych.v1.vision_language_pb2 import (
     CHAT_ROLE_USER,
     AnswerRequest,
@@ -99,6 +100,23 @@ async def test_full_queue_refuses_at_once_and_says_when_to_retry(
     assert refusal.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert refusal.reason == "QUEUE_FULL"
     assert refusal.retry_after
+
+
+async def test_full_queue_refuses_before_it_looks_at_pictures(
+    stub: VisionLanguageServiceStub,
+) -> None:
+    await full(stub)
+    broken = media_pb2.Image(encoded=b"no picture")
+    chat = ChatRequest()
+    chat.CopyFrom(CHAT)
+    chat.messages[0].contents.add(image=broken)
+    calls = [
+        stub.Answer(AnswerRequest(model=LONG, image=broken, question="why?")),
+        stub.Answer(AnswerRequest(model=LONG, image=broken, question="why?", choices=["so"])),
+        stub.Caption(CaptionRequest(model=LONG, images=[broken])),
+        stub.Chat(chat).read(),
+    ]
+    assert [(await refused(call)).reason for call in calls] == ["QUEUE_FULL"] * 4
 
 
 async def test_cancelled_chat_makes_room(stub: VisionLanguageServiceStub) -> None:

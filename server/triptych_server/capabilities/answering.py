@@ -66,6 +66,7 @@ class Answerer:
         generation.check_supported(language.spec)
         asked = await _in_form(language, question)
         sampling = generation.within(language.spec, asked.tokens, "question")
+        language.check_room()
         prefix = await self._encode(language, image)
         written = await language.write([prefix.soft], asked.prompt, sampling)
         [completion] = written.completions
@@ -93,6 +94,7 @@ class Answerer:
         if asked.tokens + CHOICE_TOKENS > language.spec.context_length:
             raise prompt_too_long(language.spec, "question", asked.tokens)
         continuations = [continuation(asked.prompt, choice) for choice in choices]
+        language.check_room()
         prefix = await self._encode(language, image)
         try:
             scores = await language.score([prefix.soft], asked.prompt, continuations)

@@ -130,6 +130,7 @@ class Captioner:
         scorers = self._scorer.select(query.clip_model, query.itm_model)
         tokens = await language.count(query.prompt, pictures=1)
         sampling = query.generation.within(language.spec, tokens, "prompt")
+        language.check_room()
         return _Job(query, language, sampling, scorers)
 
     async def _caption(self, job: _Job, image: Image) -> Captions:

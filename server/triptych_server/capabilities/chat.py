@@ -95,6 +95,7 @@ class Chat:
         )
         last = f"messages[{len(conversation) - 1}]"
         sampling = generation.within(spec, excerpt.tokens, last)
+        language.check_room()
         return _Job(language, pictures, excerpt, sampling)
 
     async def _encode(self, model: Model, picture: Picture) -> ImagePrefix:

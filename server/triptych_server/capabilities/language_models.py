@@ -46,6 +46,11 @@ class LanguageModel:
         """Tokens of a prompt of so many pictures and a text, its beginning included."""
         return await self.generator.count([Text(text)]) + pictures * self.spec.prefix_tokens
 
+    def check_room(self) -> None:
+        """Raise `ResourceExhausted` if what is asked now would be refused: to be called before a
+        picture is encoded for nothing."""
+        self.generator.check_room()
+
     @asynccontextmanager
     async def deltas(
         self, pictures: Sequence[SoftPrefix], text: str, sampling: Sampling

@@ -83,6 +83,9 @@ class OnnxGenerator:
     async def ready(self) -> None:
         self._serving()
 
+    def check_room(self) -> None:
+        self._serving().worker.check_room()
+
     async def count(self, prompt: Prompt) -> int:
         return await _soon(self._serving().prompts.count, prompt)
 

@@ -139,6 +139,11 @@ class Generator(Protocol):
         """Return if it can serve; raise `Unavailable` with the cause if it cannot."""
         ...
 
+    def check_room(self) -> None:
+        """Raise `ResourceExhausted` if its queue is full now: for callers with work to do before
+        they can ask."""
+        ...
+
     async def count(self, prompt: Prompt) -> int:
         """Tokens of a prompt, soft prefixes and beginning of text included."""
         ...

@@ -72,10 +72,15 @@ class Worker:
         with self._changed:
             if self._closed:
                 raise stopped()
-            if len(self._waiting) >= self._queue:
-                raise ResourceExhausted(f"{len(self._waiting)} requests wait for the generator")
+            self.check_room()
             self._waiting.append(request)
             self._changed.notify()
+
+    def check_room(self) -> None:
+        """Raise `ResourceExhausted` if the queue is full."""
+        waiting = len(self._waiting)
+        if waiting >= self._queue:
+            raise ResourceExhausted(f"{waiting} requests wait for the generator")
 
     def cancel(self, request: Request) -> None:
         """End a request before the next step, wherever it is. It need not run any more."""
