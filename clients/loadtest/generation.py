@@ -59,7 +59,9 @@ class Comparison:
         return cls(before, after, statistics.median(after) / statistics.median(before))
 
 
-def main(runs: Annotated[int, typer.Option(help="Alternated runs of each side.")] = 5) -> None:
+def main(
+    runs: Annotated[int, typer.Option(min=1, help="Alternated runs of each side.")] = 5,
+) -> None:
     """Measure both models and print the figures."""
     report: dict[str, object] = {"cores": len(os.sched_getaffinity(0))}
     repositories = {"miniature": SHIPPED_REPOSITORY, OPT_125M: full_size_decoder()}
@@ -194,6 +196,7 @@ def picture() -> media_pb2.Image:
 
 
 def show(title: str, before: str, after: str, comparison: Comparison) -> None:
+    """Print both sides of a measurement, which are called `before` and `after`."""
     table = Table("", "median", "least", "most", title=f"{title}: ratio {comparison.ratio:.2f}")
     for name, values in ((before, comparison.before), (after, comparison.after)):
         figures = (statistics.median(values), min(values), max(values))

@@ -23,7 +23,7 @@ def read_object(file: Path) -> dict[str, Any]:
 
 
 def field(record: Any, key: str, kind: type[Value]) -> Value:
-    """The value of `key` in an element of a list; `KeyError` without one, `TypeError` for others."""
+    """The value of `key` in an element of a list; raises `KeyError` or `TypeError`."""
     if not isinstance(record, dict):
         raise TypeError(f"a JSON object is expected, not {record!r}")
     value = record[key]
