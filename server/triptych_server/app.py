@@ -5,7 +5,7 @@ import gc
 import logging
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
 from pathlib import Path
@@ -38,6 +38,7 @@ from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.tasks import Task
+from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
@@ -58,6 +59,12 @@ EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_n
 MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 VISION_LANGUAGE = vision_language_pb2.DESCRIPTOR.services_by_name["VisionLanguageService"].full_name
+SERVICES = {  # and the task that each needs a model for
+    EMBEDDING: Task.EMBED,
+    MODEL: None,
+    SEARCH: Task.EMBED,
+    VISION_LANGUAGE: Task.VISION_LANGUAGE,
+}
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 KEEPALIVE_MS = 20_000
@@ -97,7 +104,7 @@ class Gateway:
 
     async def _build(self) -> None:
         """Everything that there is, once, from the bottom up."""
-        settings, resources, server = self._settings, self._resources, self._server
+        settings, resources = self._settings, self._resources
         resources.enter_context(bounded_wakeup(settings.wakeup_latency_us))
         executor = resources.enter_context(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
@@ -117,20 +124,28 @@ class Gateway:
                 Task.MATCH: settings.default_matcher,
             },
         )
-        # Streams get half of the queue, so that calls find room beside them.
-        encoding = Encoding(engine, catalog, executor)
-        embedder = Embedder(encoding, stream_contents=settings.queue_rows // 2)
+        self._add_services(catalog, store, Encoding(engine, catalog, executor), executor)
+
+        # A server without generators is whole without the service that needs one.
+        required = {Task.EMBED, Task.VISION_LANGUAGE} if generators else {Task.EMBED}
+        monitor = HealthMonitor(self._health, catalog, SERVICES, required)
+        await monitor.check()
+        resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
+
+    def _add_services(
+        self, catalog: ModelCatalog, store: CollectionStore, encoding: Encoding, executor: Executor
+    ) -> None:
+        """Everything above the engines and the models."""
+        settings, server = self._settings, self._server
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
+        # Streams get half of the queue, so that calls find room beside them.
+        embedder = Embedder(encoding, stream_contents=settings.queue_rows // 2)
         matcher = Matcher(encoding)
         reranker = Reranker(store, catalog, matcher)
         retrieval = Retrieval(store, catalog, embedder, reranker, executor)
         prefixes = ImagePrefixes(encoding)
-        captioner = Captioner(
-            catalog,
-            prefixes,
-            CaptionScorer(catalog, embedder, matcher),
-            queue=settings.generator_queue,
-        )
+        scorer = CaptionScorer(catalog, embedder, matcher)
+        captioner = Captioner(catalog, prefixes, scorer, queue=settings.generator_queue)
 
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
             EmbeddingService(catalog, embedder, bounds), server
@@ -144,20 +159,8 @@ class Gateway:
             server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        services = {
-            EMBEDDING: Task.EMBED,
-            MODEL: None,
-            SEARCH: Task.EMBED,
-            VISION_LANGUAGE: Task.VISION_LANGUAGE,
-        }
-        reflected = (*services, HEALTH, reflection.SERVICE_NAME)
+        reflected = (*SERVICES, HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
-
-        # A server without generators is whole without the service that needs one.
-        required = {Task.EMBED, Task.VISION_LANGUAGE} if generators else {Task.EMBED}
-        monitor = HealthMonitor(self._health, catalog, services, required)
-        await monitor.check()
-        resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
 
 
 def run(settings: Settings) -> None:
