@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
         le=1024,
-        description="Worker threads of the in-process engine; default: the cores.",
+        description="Worker threads of the in-process engines, each; default: the cores.",
     )
     queue_rows: int = Field(1024, ge=1, description="Rows that may wait for the engine.")
     generator_queue: int = Field(128, ge=1, description="Requests that may wait for a generator.")

@@ -95,7 +95,12 @@ class Model:
         )
 
     def encoder(self, role: Role) -> EncoderSpec:
-        """The encoder of a role; raises `InvalidArgument` if it embeds, but not this kind."""
+        """The encoder of a role.
+
+        Raises `Unavailable` if it cannot be used, or may be one that cannot be read,
+        `InvalidArgument` about `text` or `image` if the model embeds, but not these, and
+        `FailedPrecondition` if it has no such encoder.
+        """
         if role in self.encoders:
             encoder = self.encoders[role]
             if encoder.name in self.faults:

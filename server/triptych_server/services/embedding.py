@@ -10,7 +10,6 @@ from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.ranking import Ranking, Score, rank
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import InvalidArgument, TriptychError, Violation
-from triptych_server.media.content import Content
 from triptych_server.services import media
 from triptych_server.services.rules import (
     all_of,
@@ -62,7 +61,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         watch = Stopwatch()
         check(EMBED, request)
         model = self._catalog.get(request.model)
-        contents = [_content_or_error(each) for each in request.contents]
+        contents = [media.content_or_error(each) for each in request.contents]
         results = await self._embedder.embed_all(model, contents)
         times = [result.times for result in results if isinstance(result, Embedded)]
         return embedding_pb2.EmbedResponse(
@@ -114,7 +113,7 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
         watch = Stopwatch()
         check(RANK, request)
         model = self._catalog.get(request.model)
-        candidates = [_content_or_error(each) for each in request.candidates]
+        candidates = [media.content_or_error(each) for each in request.candidates]
         ranking = await rank(
             self._embedder, model, media.content(request.query), candidates, request.templates
         )
@@ -124,14 +123,6 @@ class EmbeddingService(embedding_pb2_grpc.EmbeddingServiceServicer):
             space=model.space,
             timing=media.timing(watch, ranking.times),
         )
-
-
-def _content_or_error(message: media_pb2.Content) -> Content | TriptychError:
-    try:
-        check(media.CONTENT, message)
-    except InvalidArgument as error:
-        return error
-    return media.content(message)
 
 
 def _embedding(embedded: Embedded) -> embedding_pb2.Embedding:

@@ -8,12 +8,13 @@ from google.protobuf.duration_pb2 import Duration
 
 from triptych.v1 import media_pb2
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.errors import TriptychError, Violation
+from triptych_server.errors import InvalidArgument, TriptychError, Violation
 from triptych_server.media.content import Content, EncodedImage, Image, RawImage, Text
 from triptych_server.services.rules import (
     all_of,
     between,
     characters,
+    check,
     encoded_bytes,
     fields,
     first_of,
@@ -60,6 +61,24 @@ def image(message: media_pb2.Image) -> Image:
     if message.WhichOneof("source") == "raw":
         return RawImage(message.raw.height, message.raw.width, message.raw.data)
     return EncodedImage(message.encoded)
+
+
+def content_or_error(message: media_pb2.Content) -> Content | InvalidArgument:
+    """A message as a value, or what is wrong with it."""
+    try:
+        check(CONTENT, message)
+    except InvalidArgument as error:
+        return error
+    return content(message)
+
+
+def image_or_error(message: media_pb2.Image) -> Image | InvalidArgument:
+    """A message as a value, or what is wrong with it."""
+    try:
+        check(IMAGE, message)
+    except InvalidArgument as error:
+        return error
+    return image(message)
 
 
 def vector(message: media_pb2.Vector) -> npt.NDArray[np.float32]:

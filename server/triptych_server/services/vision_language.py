@@ -4,14 +4,12 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
-from triptych.v1 import media_pb2, vision_language_pb2, vision_language_pb2_grpc
+from triptych.v1 import vision_language_pb2, vision_language_pb2_grpc
 from triptych_server.capabilities.answering import Answerer
 from triptych_server.capabilities.captioning import Captioner, CaptionQuery, Captions, Order
 from triptych_server.capabilities.chat import Chat
 from triptych_server.capabilities.completions import Usage
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-from triptych_server.errors import InvalidArgument
-from triptych_server.media.content import Image
 from triptych_server.services import media, vision_language_messages
 from triptych_server.services.rules import check
 from triptych_server.services.vision_language_rules import (
@@ -113,7 +111,7 @@ def _caption_query(request: vision_language_pb2.CaptionRequest) -> CaptionQuery:
     scoring = request.scoring
     return CaptionQuery(
         model=request.model,
-        images=[_image_or_error(image) for image in request.images],
+        images=[media.image_or_error(image) for image in request.images],
         prompt=request.prompt,
         generation=vision_language_messages.generation(
             request.generation, CAPTION_TOKENS, texts=request.num_captions or 1
@@ -122,11 +120,3 @@ def _caption_query(request: vision_language_pb2.CaptionRequest) -> CaptionQuery:
         clip_model=scoring.clip_model if scoring.clip or order is Order.CLIP else None,
         itm_model=scoring.itm_model if scoring.itm or order is Order.ITM else None,
     )
-
-
-def _image_or_error(message: media_pb2.Image) -> Image | InvalidArgument:
-    try:
-        check(media.IMAGE, message)
-    except InvalidArgument as error:
-        return error
-    return media.image(message)
