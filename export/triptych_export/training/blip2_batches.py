@@ -21,11 +21,16 @@ from triptych_export.miniworld.draw import Pixels, draw_all
 from triptych_export.miniworld.questions import Question, QuestionType, possible_questions
 from triptych_export.miniworld.world import Language, Scene, sample_scene
 
+# The model's context, less what a picture takes.
+TEXT_LENGTH = CONTEXT_LENGTH - QUERIES
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 IGNORED = -100
 PAIRS = 0.65  # how many scenes have two objects, which are harder
 QUESTIONS, CHAT_TURNS = 8, 4  # a picture
-_GROUPS = (0.5, 0.9)  # shares of the texts, shortest first: few are as long as a chat
+# How many pictures have a chat of many turns, as far as the model's context goes.
+_LONG_CHATS, _LONG_TURNS = 0.1, (5, 36)
+_MOVED = 0.5  # how many texts stand somewhere in the context, not at its beginning
+_GROUPS = (0.5, 0.9, 0.985)  # shares of the texts, shortest first: few are as long as a chat
 # Other beginnings than the caption's own, and how many pictures have a caption after one.
 _BEGINNINGS: dict[Language, tuple[str, ...]] = {
     "en": ("a photo of ", "a picture of ", "A photo of ", "an image of ", "There is ", "there is "),
@@ -54,15 +59,22 @@ class Text:
     ids: list[int]
     labels: list[int]
 
+    def cut(self, length: int) -> Text:
+        """The text's beginning, of at most so many tokens."""
+        return Text(self.ids[:length], self.labels[:length])
+
 
 @dataclass(frozen=True)
 class Rows:
     """Texts of about one length: ``ids`` and ``labels`` are ``[R, T] int64``, padded on the right.
 
-    ``pictures [R] int64`` is the index of each text's picture.
+    ``pictures [R] int64`` is the index of each text's picture. ``starts [R] int64`` are the
+    positions of their first tokens after the picture's: short texts at random positions teach all
+    of the table of positions (arXiv 2305.16843).
     """
 
     pictures: NDArray[np.int64]
+    starts: NDArray[np.int64]
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
 
@@ -96,6 +108,9 @@ class Writer:
         texts += [self.conversation([question]) for question in questions]
         language = LANGUAGES[int(rng.integers(2))]
         texts.append(self.conversation(chat(scene, CHAT_TURNS, language, rng)))
+        if rng.uniform() < _LONG_CHATS:
+            turns = int(rng.integers(*_LONG_TURNS, endpoint=True))
+            texts.append(self.conversation(chat(scene, turns, language, rng)).cut(TEXT_LENGTH))
         return texts
 
     def caption(self, scene: Scene, language: Language) -> Text:
@@ -150,17 +165,19 @@ class Writer:
         ]
         owned.sort(key=lambda pair: len(pair[1].ids))
         edges = [round(len(owned) * share) for share in (0, *_GROUPS, 1)]
-        groups = [self._rows(owned[start:stop]) for start, stop in pairwise(edges)]
+        groups = [self._rows(owned[start:stop], rng) for start, stop in pairwise(edges)]
         return Batch(draw_all(scenes, rng), groups)
 
-    def _rows(self, owned: Sequence[tuple[int, Text]]) -> Rows:
+    def _rows(self, owned: Sequence[tuple[int, Text]], rng: np.random.Generator) -> Rows:
         longest = len(owned[-1][1].ids)
+        moved = rng.uniform(size=len(owned)) < _MOVED
+        starts = np.where(moved, rng.integers(TEXT_LENGTH - longest + 1, size=len(owned)), 0)
         ids = np.full((len(owned), longest), self._pad, np.int64)
         labels = np.full_like(ids, IGNORED)
         for row, (_, text) in enumerate(owned):
             ids[row, : len(text.ids)] = text.ids
             labels[row, : len(text.ids)] = text.labels
-        return Rows(np.array([index for index, _ in owned]), ids, labels)
+        return Rows(np.array([index for index, _ in owned]), starts, ids, labels)
 
 
 def sample_scenes(count: int, rng: np.random.Generator) -> list[Scene]:

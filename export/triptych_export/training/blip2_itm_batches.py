@@ -21,20 +21,20 @@ from triptych_export.training.clip_batches import hard_change
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 CHANGED_COPIES = 2  # pictures in a family beside its first
-DRAWS = 6  # of each copy, of which the one most like the first picture is kept
+DRAWS = 20  # of each copy, of which the one most like the first picture is kept
 FALSE_TEXTS = 1  # a picture, beside that of its family and that of a stranger
-PHRASES = 0.4  # how many pictures have a true and a false phrase such as "a red star"
+PHRASES = 0.3  # how many pictures have a true and a false phrase such as "a red star"
 # How often each attribute is changed: what matching learns last, most often.
 _WEIGHTS: dict[Change, float] = {
-    "size": 1,
-    "texture": 1,
-    "colour": 1,
+    "size": 1.5,
+    "texture": 0.5,
+    "colour": 0.5,
     "shape": 1.5,
-    "position": 2.5,
-    "relation": 4,
-    "background": 2,
-    "swapped_colours": 4,
-    "swapped_shapes": 3,
+    "position": 5,
+    "relation": 5,
+    "background": 0.5,
+    "swapped_colours": 2,
+    "swapped_shapes": 2,
 }
 
 

@@ -32,8 +32,12 @@ def _loss_sum(
 ) -> torch.Tensor:
     owners, labels = torch.from_numpy(rows.pictures), torch.from_numpy(rows.labels)
     cache = DynamicCache([(keys[owners], values[owners]) for keys, values in shared])
+    starts = cache.get_seq_length() + torch.from_numpy(rows.starts)
     hidden = model.language_model.model.decoder(
-        input_ids=torch.from_numpy(rows.ids), past_key_values=cache, use_cache=True
+        input_ids=torch.from_numpy(rows.ids),
+        position_ids=starts[:, None] + torch.arange(rows.ids.shape[1]),
+        past_key_values=cache,
+        use_cache=True,
     ).last_hidden_state
     learnt = labels != IGNORED
     logits = model.language_model.lm_head(hidden[learnt])
