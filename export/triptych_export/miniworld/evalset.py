@@ -28,6 +28,7 @@ from triptych_export.miniworld.world import (
 )
 
 EVALUATION_SEED = 20_260_117
+SHORT_CHATS, LONG_CHATS = (2, 4), (5, 25)  # turns
 _DRAWINGS = 100  # of a near duplicate, of which the nearest is kept
 Features = NDArray[np.floating]
 # How many objects a scene must have for a type of question; either number for the others.
@@ -156,15 +157,18 @@ def question_set(count: int = 2000, seed: int = EVALUATION_SEED) -> Conversation
     return Conversations(tuple(scenes), tuple(turns), draw_all(scenes, rng))
 
 
-def chat_set(count: int = 500, seed: int = EVALUATION_SEED) -> Conversations:
-    """``count`` chats of two to four turns, half of them in Chinese."""
+def chat_set(
+    count: int = 500, turns: tuple[int, int] = SHORT_CHATS, seed: int = EVALUATION_SEED
+) -> Conversations:
+    """``count`` chats of so many turns, from the least to the most; half of them in Chinese."""
     rng = np.random.default_rng([seed, 101])
     scenes = [_told_either_way(sample_scene(rng), rng) for _ in range(count)]
-    turns = tuple(
-        tuple(chat(scene, 2 + index % 3, "zh" if index % 2 else "en", rng))
+    least, most = turns
+    chats = tuple(
+        tuple(chat(scene, least + index % (most + 1 - least), "zh" if index % 2 else "en", rng))
         for index, scene in enumerate(scenes)
     )
-    return Conversations(tuple(scenes), turns, draw_all(scenes, rng))
+    return Conversations(tuple(scenes), chats, draw_all(scenes, rng))
 
 
 def recall_at_1(queries: Features, candidates: Features) -> float:

@@ -20,6 +20,8 @@ from triptych_export.miniworld.chats import chat
 from triptych_export.miniworld.draw import Pixels, draw_all
 from triptych_export.miniworld.questions import Question, QuestionType, possible_questions
 from triptych_export.miniworld.world import Language, Scene, sample_scene
+from triptych_export.training.blip2_model import QUERIES
+from triptych_export.training.blip2_tokenizer import CONTEXT_LENGTH
 
 # The model's context, less what a picture takes.
 TEXT_LENGTH = CONTEXT_LENGTH - QUERIES
@@ -165,7 +167,8 @@ class Writer:
         ]
         owned.sort(key=lambda pair: len(pair[1].ids))
         edges = [round(len(owned) * share) for share in (0, *_GROUPS, 1)]
-        groups = [self._rows(owned[start:stop], rng) for start, stop in pairwise(edges)]
+        spans = [(start, stop) for start, stop in pairwise(edges) if start < stop]
+        groups = [self._rows(owned[start:stop], rng) for start, stop in spans]
         return Batch(draw_all(scenes, rng), groups)
 
     def _rows(self, owned: Sequence[tuple[int, Text]], rng: np.random.Generator) -> Rows:

@@ -14,7 +14,7 @@ import torch
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration, PreTrainedTokenizerBase
 
 from triptych_export.miniworld.draw import Pixels
-from triptych_export.miniworld.evalset import chat_set, question_set, retrieval_set
+from triptych_export.miniworld.evalset import LONG_CHATS, chat_set, question_set, retrieval_set
 from triptych_export.miniworld.measures import attribute_f1, exact, is_answer
 from triptych_export.miniworld.questions import QUESTION_TYPES, prompt
 from triptych_export.miniworld.world import Language
@@ -43,7 +43,12 @@ def evaluate(
         texts = [begun + text for text in told]
         figures[f"{language}/attribute_f1"] = attribute_f1(texts, retrieval.scenes)
         figures[f"{language}/exact"] = exact(texts, retrieval.scenes)
-    for name, asked in (("vqa", question_set(questions)), ("chat", chat_set(chats))):
+    conversations = {
+        "vqa": question_set(questions),
+        "chat": chat_set(chats),
+        "long_chat": chat_set(chats, LONG_CHATS),
+    }
+    for name, asked in conversations.items():
         prompts = [prompt(turns[-1].text, turns[:-1]) for turns in asked.turns]
         answers = generate(model, tokenizer, asked.pictures, prompts)
         right = [

@@ -4,7 +4,13 @@ import pytest
 from triptych_export.miniworld.captions import caption, parse
 from triptych_export.miniworld.questions import Question
 from triptych_export.miniworld.world import Language, Object, Scene, same
-from triptych_export.training.blip2_batches import IGNORED, Text, Writer, sample_scenes
+from triptych_export.training.blip2_batches import (
+    IGNORED,
+    TEXT_LENGTH,
+    Text,
+    Writer,
+    sample_scenes,
+)
 from triptych_export.training.blip2_tokenizer import build_tokenizer
 
 END = 2
@@ -75,7 +81,6 @@ def test_only_answers_are_learnt_and_each_ends(writer: Writer) -> None:
 
 
 def test_pieces_have_the_tokens_of_the_whole(writer: Writer) -> None:
-
     rng = np.random.default_rng(0)
     for scene in sample_scenes(20, rng):
         for text in writer.texts(scene, rng):
@@ -96,3 +101,13 @@ def test_a_batch_holds_all_texts_of_its_pictures(writer: Writer) -> None:
         for owner, ids in zip(rows.pictures, rows.ids, strict=True):
             told = parse(TOKENIZER.decode(ids, skip_special_tokens=True))
             assert told is None or same(told, scenes[owner])
+
+
+def test_texts_of_all_lengths_stand_anywhere_in_the_context(writer: Writer) -> None:
+    rng = np.random.default_rng(0)
+    groups = writer.batch(sample_scenes(64, rng), rng).groups
+    ends = np.concatenate([rows.starts + rows.ids.shape[1] for rows in groups])
+    assert ends.max() <= TEXT_LENGTH
+    assert (ends > 0.9 * TEXT_LENGTH).sum() > 10
+    assert np.mean([np.mean(rows.starts == 0) for rows in groups]) == pytest.approx(0.5, abs=0.2)
+    assert groups[-1].ids.shape[1] > TEXT_LENGTH / 2

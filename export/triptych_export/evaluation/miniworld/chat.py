@@ -7,7 +7,7 @@ from triptych_export.evaluation.calls import in_parallel
 from triptych_export.evaluation.miniworld.vqa import MAX_TOKENS, accuracy
 from triptych_export.evaluation.progress import Progress, silent
 from triptych_export.miniworld.draw import Pixels
-from triptych_export.miniworld.evalset import chat_set
+from triptych_export.miniworld.evalset import LONG_CHATS, SHORT_CHATS, chat_set
 from triptych_export.miniworld.questions import Question
 
 CHATS_AT_ONCE = 32  # each is a stream, of which a gateway opens fewer than it takes calls
@@ -15,30 +15,37 @@ CHATS_AT_ONCE = 32  # each is a stream, of which a gateway opens fewer than it t
 
 @dataclass(frozen=True, slots=True)
 class ChatFigures:
-    """The share of right last answers, by the language of the last question."""
+    """The share of right last answers, by the language of the last question: of chats of a few
+    turns, and of long ones that still fit the context."""
 
     accuracy: float
     zh_accuracy: float
+    long_accuracy: float
+    zh_long_accuracy: float
 
 
 def evaluate_chat(
     client: Client, *, model: str = "", chats: int = 500, progress: Progress = silent
 ) -> ChatFigures:
-    """Ask the last question of so many chats, given the true answers to those before it."""
+    """Ask the last question of so many chats, given the true answers to those before it, and of
+    as many long ones."""
     generation = Generation(max_tokens=MAX_TOKENS)
 
     def ask(asked: tuple[Pixels, tuple[Question, ...]]) -> str:
         return client.chat(_messages(*asked), generation=generation, model=model).read()
 
-    drawn = chat_set(chats)
-    answers = in_parallel(
-        ask,
-        zip(drawn.pictures, drawn.turns, strict=True),
-        concurrency=CHATS_AT_ONCE,
-        advance=progress("chats", chats),
-    )
-    told = list(zip(drawn.questions, answers, strict=True))
-    return ChatFigures(accuracy(told, "en"), accuracy(told, "zh"))
+    figures: list[float] = []
+    for stage, turns in (("chats", SHORT_CHATS), ("long chats", LONG_CHATS)):
+        drawn = chat_set(chats, turns)
+        answers = in_parallel(
+            ask,
+            zip(drawn.pictures, drawn.turns, strict=True),
+            concurrency=CHATS_AT_ONCE,
+            advance=progress(stage, chats),
+        )
+        told = list(zip(drawn.questions, answers, strict=True))
+        figures += [accuracy(told, "en"), accuracy(told, "zh")]
+    return ChatFigures(*figures)
 
 
 def _messages(picture: Pixels, turns: tuple[Question, ...]) -> list[ChatMessage]:

@@ -59,7 +59,8 @@ def test_answers(figures: Any) -> None:
 
 
 def test_chats(figures: Any) -> None:
-    assert all(0.8 <= figures["chat"][name] <= 1 for name in ("accuracy", "zh_accuracy"))
+    names = ("accuracy", "zh_accuracy", "long_accuracy", "zh_long_accuracy")
+    assert all(0.8 <= figures["chat"][name] <= 1 for name in names)
 
 
 def test_matching(figures: Any) -> None:
