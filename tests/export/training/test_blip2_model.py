@@ -1,5 +1,6 @@
 """The loss shares one reading of the prefix; the model's own forward is the reference."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,13 @@ def plain_loss(model: Blip2ForConditionalGeneration, batch: Batch) -> float:
     image = [model.config.image_token_index] * model.config.num_query_tokens
     total, count = 0.0, 0
     for rows in batch.groups:
-        for owner, ids, labels in zip(rows.pictures, rows.ids, rows.labels, strict=True):
+        columns = (rows.pictures, rows.starts, rows.ids, rows.labels)
+        for owner, start, ids, labels in zip(*columns, strict=True):
+            places = [*range(len(image)), *range(len(image) + start, len(image) + start + len(ids))]
             logits = model(
                 pixel_values=normalise(batch.pictures[owner : owner + 1]),
                 input_ids=torch.tensor([[*image, *ids]]),
+                position_ids=torch.tensor([places]),
             ).logits[0, len(image) :]
             target = torch.from_numpy(labels)
             total += F.cross_entropy(logits, target, reduction="sum", ignore_index=IGNORED).item()
@@ -45,13 +49,22 @@ def plain_loss(model: Blip2ForConditionalGeneration, batch: Batch) -> float:
     return total / count
 
 
-def test_the_loss_is_that_of_each_text_behind_its_own_picture(
-    model: Blip2ForConditionalGeneration,
-) -> None:
+@torch.inference_mode()
+def test_the_loss_is_that_of_each_text_behind_its_own_picture(clip: CLIPModel) -> None:
+    torch.manual_seed(0)
+    model = build_model(build_tokenizer(), clip)
+    for weight in model.language_model.parameters():  # a new model says the same of everything
+        if weight.ndim == 2:
+            weight.normal_(std=0.3)
+    model.language_projection.weight.normal_()
     rng = np.random.default_rng(0)
     batch = Writer(build_tokenizer()).batch(sample_scenes(2, rng), rng)
-    with torch.inference_mode():
-        assert batch_loss(model, batch).item() == pytest.approx(plain_loss(model, batch), rel=5e-3)
+    expected = plain_loss(model, batch)
+    assert batch_loss(model, batch).item() == pytest.approx(expected, rel=0.001)
+    shown = replace(batch, pictures=batch.pictures[::-1].copy())
+    moved = [replace(rows, starts=np.zeros_like(rows.starts)) for rows in batch.groups]
+    for other in (shown, replace(batch, groups=moved)):
+        assert batch_loss(model, other).item() != pytest.approx(expected, rel=0.002)
 
 
 def test_the_tower_starts_near_clip(clip: CLIPModel, model: Blip2ForConditionalGeneration) -> None:
