@@ -112,7 +112,8 @@ def _caption_query(request: vision_language_pb2.CaptionRequest) -> CaptionQuery:
     return CaptionQuery(
         model=request.model,
         images=[media.image_or_error(image) for image in request.images],
-        prompt=request.prompt,
+        # A space belongs to the word after it: alone at the end it would be a token of its own.
+        prompt=request.prompt.rstrip(),
         generation=vision_language_messages.generation(
             request.generation, CAPTION_TOKENS, texts=request.num_captions or 1
         ),

@@ -58,6 +58,14 @@ def test_caption_is_the_prompt_and_what_the_model_writes(language: Stubs) -> Non
     assert response.usage.prompt_tokens > IMAGE_TOKENS
 
 
+def test_white_space_at_the_end_of_a_prompt_is_dropped(language: Stubs) -> None:
+    captions = [
+        captions_of(language, picture(255, 0, 0), prompt=prompt)[0]
+        for prompt in ("a photo of", "a photo of  \n")
+    ]
+    assert captions[0] == captions[1]
+
+
 def test_prompt_may_be_absent(language: Stubs) -> None:
     response = caption(language, [picture(255, 0, 0)], prompt="")
     assert response.usage.prompt_tokens == IMAGE_TOKENS + 1  # and the beginning of text
