@@ -104,6 +104,7 @@ def test_clearing_frees_everything(spec: GeneratorSpec) -> None:
     cache = Cache(spec)
     write(cache, 0, [CONTEXT] * 4)
     cache.clear()
-    assert resident() - before < 20 * MEGABYTE
+    scratch = CONTEXT * BYTES_PER_TOKEN  # which the allocator may keep
+    assert resident() - before < scratch + 20 * MEGABYTE
     write(cache, 0, [2])
     assert (cache.rows(1)[0][0, :, :2] == 0).all()
