@@ -9,14 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, processors
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    T5Config,
-    T5ForConditionalGeneration,
-)
-
 from generators import (
     BEGIN_ID,
     CONTEXT_LENGTH,
@@ -29,6 +21,14 @@ from generators import (
     tiny_tokenizer,
     write_tiny_generator,
 )
+from tokenizers import Tokenizer, processors
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
 from triptych_export import graph
 from triptych_export.errors import CheckpointError, ParityError
 from triptych_export.generator import GeneratorReport, begin_id, write_generator

@@ -277,7 +277,8 @@ async def test_check_asks_every_part_that_the_task_needs(repository: Path, tmp_p
     write_matcher(repository, "reader")
     decoder = await generator(tmp_path / "reader")  # its network is missing
     (repository / "reader-itm" / "1" / "model.onnx").write_bytes(b"no network")
-    async with catalog(repository, generators=[decoder]) as found:
+    defaults = {Task.MATCH: "reader", Task.VISION_LANGUAGE: "reader"}
+    async with catalog(repository, generators=[decoder], defaults=defaults) as found:
         await found.check(Task.EMBED)
         with pytest.raises(Unavailable, match="reader-itm"):
             await found.check(Task.MATCH)

@@ -59,8 +59,8 @@ def test_answers(figures: Any) -> None:
 
 
 def test_chats(figures: Any) -> None:
-    names = ("accuracy", "zh_accuracy", "long_accuracy", "zh_long_accuracy")
-    assert all(0.8 <= figures["chat"][name] <= 1 for name in names)
+    assert all(0.8 <= figures["chat"][name] <= 1 for name in ("accuracy", "zh_accuracy"))
+    assert all(0.5 <= figures["chat"][name] <= 1 for name in ("long_accuracy", "zh_long_accuracy"))
 
 
 def test_matching(figures: Any) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 import pytest
+from generators import tiny_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from generators import tiny_tokenizer
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream, find_stop
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from continuations import Continuation, joined
-
 from generators import TinyGenerator
+
 from triptych_server.engines.generators.beam_batch import BeamRequest
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.prompts import EncodedPrompt
