@@ -89,7 +89,7 @@ class Model:
         self.unread.check(task)
         others = " and ".join(other for other in Task if self.can(other)) or "nothing"
         raise FailedPrecondition(
-            f"the model {self.name!r} does no {task}; it serves {others}",
+            f"the model {self.name!r} does not serve {task}; it serves {others}",
             reason="TASK_NOT_SUPPORTED",
             field="model",
         )
