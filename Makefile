@@ -7,6 +7,8 @@ STUBS := clients/python/triptych/v1
 PICTURES ?=
 CHECKPOINT ?=
 TESTS ?=
+# One thread a worker: more would fight over the cores.
+SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
 .PHONY: help demo test test-packaging test-engines check bench protos serve clean
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ serve: $(VENV)/.installed-server ## Run the gateway with the shipped models.
 	$(BIN)/triptych serve
 
 test: $(VENV)/.installed-dev ## Run the fast tests, or those of TESTS=PATH.
-	$(BIN)/python -m pytest -q $(TESTS)
+	$(if $(TESTS),$(BIN)/python -m pytest -q $(TESTS),$(SIDE_BY_SIDE))
 
 test-packaging: $(VENV)/.installed-dev ## Build the wheel and try the stubs on the protobuf runtimes.
 	$(BIN)/python -m pytest -q -m packaging
