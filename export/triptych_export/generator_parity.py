@@ -14,7 +14,7 @@ from triptych_export.errors import ParityError
 from triptych_export.parity import BATCH_SIZES, FLOORS, LEAST_VARIATION, Precision
 from triptych_export.quiet import quiet
 from triptych_server.engines.generators.decoder import Decoder
-from triptych_server.engines.generators.spec import GeneratorSpec, read_spec
+from triptych_server.engines.generators.spec import FolderSpec, read_spec
 
 Floats = npt.NDArray[np.float32]
 
@@ -86,7 +86,7 @@ def measure_generator(folder: Path, language_model: Any, *, threads: int = 0) ->
     return parity
 
 
-def _prompts(decoder: Decoder, spec: GeneratorSpec) -> list[Floats]:
+def _prompts(decoder: Decoder, spec: FolderSpec) -> list[Floats]:
     """Random prefixes as large as the embeddings of tokens, and random texts of several lengths."""
     rng = np.random.default_rng(0)
     spread = float(decoder.embed(rng.integers(0, spec.vocabulary, 256)).std())

@@ -10,9 +10,9 @@ from triptych_server.capabilities.agreement import encoders_disagree, generators
 from triptych_server.engines.encoders import EncoderSpec
 from triptych_server.engines.encoders.repository import read_config
 from triptych_server.engines.encoders.spec import spec_from_config
-from triptych_server.engines.generators.spec import Asset, GeneratorSpec, Templates
+from triptych_server.engines.generators.spec import Asset, FolderSpec, Templates
 
-GENERATOR = GeneratorSpec(
+GENERATOR = FolderSpec(
     name="decoder",
     model="tiny",
     family="opt",

@@ -10,7 +10,7 @@ from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
 from triptych_server.engines.generators.requests import Outbox, Request
 from triptych_server.engines.generators.sampling import Floats
-from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.errors import TriptychError
 
@@ -22,7 +22,7 @@ class BeamRequest(Request):
         self,
         prompt: EncodedPrompt,
         sampling: Sampling,
-        spec: GeneratorSpec,
+        spec: FolderSpec,
         tokenizer: GeneratorTokenizer,
     ) -> None:
         super().__init__(prompt, sampling.beams * (len(prompt) + sampling.max_tokens))

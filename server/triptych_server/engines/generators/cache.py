@@ -7,7 +7,7 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.engines.generators.spec import FolderSpec
 
 Buffer = npt.NDArray[np.float32]
 Lengths = npt.NDArray[np.int32]
@@ -26,7 +26,7 @@ class Cache:
     is no more than twice what the rows hold, and a thousand tokens.
     """
 
-    def __init__(self, spec: GeneratorSpec) -> None:
+    def __init__(self, spec: FolderSpec) -> None:
         self._count = 2 * spec.layers
         self._heads, self._size = spec.key_value_heads, spec.head_size
         self._most_tokens = spec.context_length

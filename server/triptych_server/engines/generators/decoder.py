@@ -17,7 +17,7 @@ from triptych_server.engines.generators.cache import SCRATCH_TOKENS, Cache
 from triptych_server.engines.generators.spec import (
     NETWORK_FILE,
     SPEC_FILE,
-    GeneratorSpec,
+    FolderSpec,
     SpecError,
     asset_path,
 )
@@ -40,7 +40,7 @@ class Decoder:
     refuses the graph. Safe to be called from several threads; each of its batches from one alone.
     """
 
-    def __init__(self, folder: Path, spec: GeneratorSpec, *, threads: int) -> None:
+    def __init__(self, folder: Path, spec: FolderSpec, *, threads: int) -> None:
         self.spec = spec
         self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
         self._embedding = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
@@ -205,7 +205,7 @@ def _groups(lengths: npt.NDArray[np.int32]) -> list[list[int]]:
     return groups
 
 
-def _check(session: ort.InferenceSession, spec: GeneratorSpec) -> None:
+def _check(session: ort.InferenceSession, spec: FolderSpec) -> None:
     """Refuse a network of other sizes than its spec says."""
     expected: dict[str, tuple[int, ...]] = {
         "embeddings": (spec.hidden_size,),

@@ -10,10 +10,10 @@ from typing import TypeVar
 from triptych_server.engines.generators.beam_batch import BeamRequest
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.prompts import EncodedPrompt, PromptEncoder
-from triptych_server.engines.generators.protocol import Delta, Prompt, Sampling, Scores
+from triptych_server.engines.generators.protocol import ChatPrompt, Delta, Prompt, Sampling, Scores
 from triptych_server.engines.generators.samples import SampleRequest
 from triptych_server.engines.generators.scoring import ScoreRequest
-from triptych_server.engines.generators.spec import GeneratorSpec, SpecError, asset_path, read_spec
+from triptych_server.engines.generators.spec import FolderSpec, SpecError, asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.engines.generators.worker import Worker, stopped
 from triptych_server.errors import FailedPrecondition, InvalidArgument, TriptychError, Unavailable
@@ -49,7 +49,7 @@ class OnnxGenerator:
         self._threads = threads
         self._queue = queue
         self._cache_bytes = cache_bytes
-        self._spec: GeneratorSpec | None = None
+        self._spec: FolderSpec | None = None
         self._network: _Network | None = None
         self._unavailable = Unavailable(f"{self.name} is not loaded", reason="GENERATOR_NOT_LOADED")
 
@@ -75,7 +75,7 @@ class OnnxGenerator:
     def name(self) -> str:
         return self._folder.name
 
-    async def spec(self) -> GeneratorSpec:
+    async def spec(self) -> FolderSpec:
         if self._spec is None:
             raise self._unavailable
         return self._spec
@@ -93,6 +93,8 @@ class OnnxGenerator:
         network, spec = self._serving(), await self.spec()
         if sampling.beams > 1 and not spec.beams:
             raise FailedPrecondition(f"{self.name} has no beam search", reason="NO_BEAMS")
+        if sampling.structure:
+            raise FailedPrecondition(f"{self.name} writes free texts alone", reason="NO_STRUCTURE")
         encoded = await _soon(network.prompts.encode, prompt)
         _check_length(spec, encoded, sampling.max_tokens, "prompt")
         kind = BeamRequest if sampling.beams > 1 else SampleRequest
@@ -142,19 +144,20 @@ class OnnxGenerator:
             raise stopped()
         return self._network
 
-    def _read(self, spec: GeneratorSpec) -> tuple[Decoder, GeneratorTokenizer]:
+    def _read(self, spec: FolderSpec) -> tuple[Decoder, GeneratorTokenizer]:
         tokenizer = GeneratorTokenizer.read(asset_path(self._folder, spec.tokenizer))
         return Decoder(self._folder, spec, threads=self._threads), tokenizer
 
 
 async def _soon(work: Callable[[Prompt], T], prompt: Prompt) -> T:
     """Do work on a prompt, on a thread if it would hold up the event loop."""
-    if sum(len(part.text) for part in prompt if isinstance(part, Text)) <= SHORT_PROMPT:
+    parts = () if isinstance(prompt, ChatPrompt) else prompt
+    if sum(len(part.text) for part in parts if isinstance(part, Text)) <= SHORT_PROMPT:
         return work(prompt)
     return await asyncio.to_thread(work, prompt)
 
 
-def _check_length(spec: GeneratorSpec, prompt: EncodedPrompt, tokens: int, field: str) -> None:
+def _check_length(spec: FolderSpec, prompt: EncodedPrompt, tokens: int, field: str) -> None:
     if len(prompt) + tokens > spec.context_length:
         message = f"{len(prompt)} tokens of prompt and {tokens} of text exceed the context"
         raise InvalidArgument(
@@ -163,7 +166,7 @@ def _check_length(spec: GeneratorSpec, prompt: EncodedPrompt, tokens: int, field
 
 
 def _with_ends(
-    texts: Sequence[str], tokenizer: GeneratorTokenizer, spec: GeneratorSpec
+    texts: Sequence[str], tokenizer: GeneratorTokenizer, spec: FolderSpec
 ) -> list[list[int]]:
     """The tokens of each text, and the end of text."""
     if not texts:

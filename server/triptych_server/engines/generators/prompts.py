@@ -7,8 +7,8 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.engines.generators.protocol import Prompt, SoftPrefix
-from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.engines.generators.protocol import ChatPrompt, Prompt, SoftPrefix
+from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Text
@@ -31,13 +31,14 @@ class EncodedPrompt:
 class PromptEncoder:
     """Encodes the prompts of one generator. Safe to use from many threads if `embed` is."""
 
-    def __init__(self, spec: GeneratorSpec, tokenizer: GeneratorTokenizer, embed: Embed) -> None:
+    def __init__(self, spec: FolderSpec, tokenizer: GeneratorTokenizer, embed: Embed) -> None:
         self._spec = spec
         self._tokenizer = tokenizer
         self._embed = embed
 
     def encode(self, prompt: Prompt) -> EncodedPrompt:
-        """Raises `InvalidArgument`, or `FailedPrecondition` for prefixes where it takes none."""
+        """Raises `InvalidArgument`, and `FailedPrecondition` for a conversation, or for prefixes
+        where it takes none."""
         parts = self._tokenized(prompt)
         ids = [token for part in parts if not isinstance(part, SoftPrefix) for token in part]
         positions = [
@@ -54,6 +55,9 @@ class PromptEncoder:
         return sum(lengths)
 
     def _tokenized(self, prompt: Prompt) -> list[list[int] | SoftPrefix]:
+        if isinstance(prompt, ChatPrompt):
+            message = f"{self._spec.name} continues texts, not conversations"
+            raise FailedPrecondition(message, reason="NO_CONVERSATIONS")
         self._check([part for part in prompt if isinstance(part, SoftPrefix)])
         begin = [] if self._spec.begin_id is None else [self._spec.begin_id]
         parts: list[list[int] | SoftPrefix] = []

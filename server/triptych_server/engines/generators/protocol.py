@@ -23,12 +23,74 @@ class SoftPrefix:
     embeddings: npt.NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A picture's file as a generator that sees takes it: decoded once before, so known to be good.
+
+    `media_type` is `image/jpeg` or `image/png`.
+    """
+
+    data: bytes
+    media_type: str
+
+
+class Speaker(StrEnum):
+    """Who says a message."""
+
+    SYSTEM = "system"
+    USER = "user"
+    ASSISTANT = "assistant"
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What one side says, its pictures where it shows them."""
+
+    speaker: Speaker
+    parts: Sequence[Text | Picture]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """A conversation, for generators that put it into a form of their own.
+
+    The last message is the user's, to be answered, or the assistant's, to be continued.
+    """
+
+    messages: Sequence[Message]
+
+
 Part = Text | SoftPrefix
 
-# Parts in their order; adjacent texts are one. Special tokens never come from a caller's text:
-# `</s>` in it is four plain characters. The beginning-of-text token, where the model has one,
-# stands before the first text, and last where there is none.
-Prompt = Sequence[Part]
+# Parts in their order, adjacent texts being one, or a conversation. Special tokens never come from
+# a caller's text: `</s>` in it is four plain characters. Before parts the beginning-of-text token,
+# where the model has one, stands before the first text, and last where there is none.
+Prompt = Sequence[Part] | ChatPrompt
+
+
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of these texts."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A text that matches a regular expression as a whole."""
+
+    expression: str
+
+
+@dataclass(frozen=True, slots=True)
+class JsonSchema:
+    """A JSON value of this schema, itself JSON."""
+
+    schema: str
+
+
+# The form that a text is made to have.
+Structure = OneOf | Pattern | JsonSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +99,8 @@ class Sampling:
 
     With `beams` above 1, `n` is at most `beams` and `temperature` is 0. `seed` None draws one.
     The text ends before the first of `stop`, even before `min_tokens`, which hold back the tokens
-    that end a text. The repetition penalty counts the tokens of the prompt's texts. Numbers out of
-    range are a `ValueError`.
+    that end a text. The repetition penalty counts the tokens of the prompt's texts. A text with a
+    `structure` may break off at `max_tokens`. Numbers out of range are a `ValueError`.
     """
 
     max_tokens: int
@@ -52,6 +114,7 @@ class Sampling:
     seed: int | None = None
     beams: int = 1
     length_penalty: float = 1.0
+    structure: Structure | None = None
 
     def __post_init__(self) -> None:
         ranges = {

@@ -6,7 +6,7 @@ from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
 from triptych_server.engines.generators.requests import Outbox, Prediction, RowsRequest
 from triptych_server.engines.generators.sampling import Chooser
-from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream
 
 
@@ -17,7 +17,7 @@ class SampleRequest(RowsRequest):
         self,
         prompt: EncodedPrompt,
         sampling: Sampling,
-        spec: GeneratorSpec,
+        spec: FolderSpec,
         tokenizer: GeneratorTokenizer,
     ) -> None:
         super().__init__(prompt, sampling.n * (len(prompt) + sampling.max_tokens))

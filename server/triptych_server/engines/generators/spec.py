@@ -2,8 +2,8 @@
 
 A generator lies in a folder of its own: `generator.json`, the decoder's graph `model.onnx` (with
 `model.onnx.data` beside it when it is large), its tokenizer and its table of token embeddings.
-Unlike encoders it is never read by Triton. The keys of generator.json are the fields of
-`GeneratorSpec` but `name`, which is the folder's; without `templates` the defaults hold.
+Unlike encoders it is never read by Triton. The keys of generator.json are fields of `FolderSpec`;
+`name` is the folder's, and without `templates` the defaults hold.
 """
 
 import hashlib
@@ -42,13 +42,22 @@ class Templates:
 
 
 @dataclass(frozen=True, slots=True)
+class Instructions:
+    """What a chat model is asked, with `{question}` to fill in."""
+
+    caption: str = "Describe the picture in one short sentence."
+    answer: str = "{question} Answer in one word or a few."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSpec:
-    """What the gateway knows of one generator.
+    """What the gateway knows of one generator, whoever runs it.
 
     `model` is the name that requests use; the encoders of the same checkpoint share it. `space` is
     the `triptych.space` of the encoders whose soft prefixes it takes, empty when it takes none;
-    each has `prefix_tokens` positions of `hidden_size` numbers. `context_length` counts prompt and
-    text. `end_ids` are the tokens that end a text.
+    each has `prefix_tokens` positions of `hidden_size` numbers. `max_pictures` are those that it
+    sees itself, without a prefix. `context_length` counts prompt and text. A chat model has
+    `instructions` and takes conversations; one without continues text, and has `templates`.
     """
 
     name: str
@@ -56,25 +65,37 @@ class GeneratorSpec:
     family: str
     source: str
     precision: str
-    space: str
-    prefix_tokens: int
-    max_prefixes: int
     context_length: int
+    space: str = ""
+    prefix_tokens: int = 0
+    max_prefixes: int = 0
+    hidden_size: int = 0
+    max_pictures: int = 0
+    beams: bool = False
+    scoring: bool = False
+    structure: bool = False
+    templates: Templates = Templates()
+    instructions: Instructions | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderSpec(GeneratorSpec):
+    """A generator as its folder describes it: what its decoder takes, and the files beside it.
+
+    `end_ids` are the tokens that end a text.
+    """
+
     vocabulary: int
-    hidden_size: int
     layers: int
     key_value_heads: int
     head_size: int
     begin_id: int | None
     end_ids: tuple[int, ...]
-    beams: bool
-    scoring: bool
-    templates: Templates
     tokenizer: Asset
     embedding: Asset
 
 
-def read_spec(folder: Path) -> GeneratorSpec:
+def read_spec(folder: Path) -> FolderSpec:
     """Read the generator.json of `folder`; raises `SpecError`."""
     place = f"{folder.name}/{SPEC_FILE}"
     try:
@@ -86,7 +107,7 @@ def read_spec(folder: Path) -> GeneratorSpec:
     context_length = keys.integer("context_length", 2)
     space = keys.text("space", empty=True)
     least = 1 if space else 0
-    spec = GeneratorSpec(
+    spec = FolderSpec(
         name=folder.name,
         model=keys.text("model"),
         family=keys.text("family"),

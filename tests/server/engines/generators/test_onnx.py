@@ -10,7 +10,15 @@ import pytest
 from continuations import continue_prompt, opened, soft_prefix
 from generators import TinyGenerator
 
-from triptych_server.engines.generators.protocol import Generator, Sampling
+from triptych_server.engines.generators.protocol import (
+    ChatPrompt,
+    Generator,
+    Message,
+    OneOf,
+    Prompt,
+    Sampling,
+    Speaker,
+)
 from triptych_server.engines.generators.spec import read_spec
 from triptych_server.errors import FailedPrecondition, InvalidArgument, Unavailable
 from triptych_server.media.content import Text
@@ -135,3 +143,22 @@ async def test_memory_bounds_what_a_request_may_take(tiny: TinyGenerator) -> Non
         await continue_prompt(generator, prompt, Sampling(max_tokens=10, n=4))
     assert caught.value.reason == "EXCEEDS_GENERATOR_MEMORY"
     await generator.close()
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sampling", "reason"),
+    [
+        (
+            ChatPrompt([Message(Speaker.USER, [Text("hello")])]),
+            Sampling(max_tokens=1),
+            "NO_CONVERSATIONS",
+        ),
+        ([Text("a")], Sampling(max_tokens=1, structure=OneOf(["yes", "no"])), "NO_STRUCTURE"),
+    ],
+)
+async def test_what_a_decoder_alone_cannot_do_is_refused(
+    generator: Generator, prompt: Prompt, sampling: Sampling, reason: str
+) -> None:
+    with pytest.raises(FailedPrecondition) as caught:
+        await continue_prompt(generator, prompt, sampling)
+    assert caught.value.reason == reason

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from triptych_server.engines.generators.spec import (
     Asset,
-    GeneratorSpec,
+    FolderSpec,
     SpecError,
     Templates,
     asset_path,
@@ -41,7 +41,7 @@ CONTENT: dict[str, Any] = {
     "tokenizer": {"file": "tokenizer.json", "sha256": "0" * 64},
     "embedding": {"file": "embedding.npy", "sha256": "f" * 64},
 }
-SPEC = GeneratorSpec(
+SPEC = FolderSpec(
     name="blip2-fp32",
     model="blip2",
     family="opt",
@@ -73,7 +73,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read(folder: Path, content: object) -> GeneratorSpec:
+def read(folder: Path, content: object) -> FolderSpec:
     (folder / "generator.json").write_text(json.dumps(content))
     return read_spec(folder)
 
