@@ -8,7 +8,6 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
-from pathlib import Path
 
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -40,14 +39,12 @@ from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
-from triptych_server.engines.encoders import EncoderEngine
-from triptych_server.engines.generators.protocol import Generator
-from triptych_server.engines.generators.spec import SPEC_FILE
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
 from triptych_server.interceptors.errors import errors
 from triptych_server.interceptors.wrapping import AroundInterceptor
+from triptych_server.opening import open_encoders, open_generators
 from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
@@ -109,9 +106,9 @@ class Gateway:
         executor = resources.enter_context(
             ThreadPoolExecutor(settings.threads, thread_name_prefix="media")
         )
-        engine = await _open_engine(settings)
+        engine = await open_encoders(settings)
         resources.push_async_callback(engine.close)
-        generators = await _open_generators(settings, resources)
+        generators = await open_generators(settings, resources)
         store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
         resources.push_async_callback(store.close)
         catalog = ModelCatalog(
@@ -182,54 +179,6 @@ async def _serve(settings: Settings) -> None:
     await stopping.wait()
     _log.info("draining")
     await gateway.stop()
-
-
-async def _open_engine(settings: Settings) -> EncoderEngine:
-    """The engine that `settings.encoders` names; only its libraries are imported."""
-    if settings.encoders == "onnx":
-        from triptych_server.engines.encoders.onnx import OnnxEngine
-
-        onnx = OnnxEngine(
-            settings.repository, threads=settings.threads, queue_rows=settings.queue_rows
-        )
-        await onnx.load()
-        return onnx
-    from triptych_server.engines.encoders.triton import TritonEngine
-
-    return TritonEngine(settings.encoders.removeprefix("triton://"), queue_rows=settings.queue_rows)
-
-
-async def _open_generators(settings: Settings, resources: AsyncExitStack) -> list[Generator]:
-    """Every generator that there is; `resources` will close them."""
-    folders = _generator_folders(settings)
-    if not folders:
-        return []
-    from triptych_server.engines.generators.onnx import OnnxGenerator
-
-    generators: list[Generator] = []
-    for folder in folders:
-        generator = OnnxGenerator(
-            folder,
-            threads=settings.threads,
-            queue=settings.generator_queue,
-            cache_bytes=settings.generator_cache_bytes,
-        )
-        resources.push_async_callback(generator.close)
-        await generator.load()
-        generators.append(generator)
-    return generators
-
-
-def _generator_folders(settings: Settings) -> list[Path]:
-    """The folders of a directory that was given, or of one beside the repository if it is there;
-    of a remote repository, beside the assets."""
-    repository = (settings.assets or settings.repository).absolute()
-    directory = settings.generators or repository.parent / "generators"
-    if directory.is_dir():
-        return sorted(path.parent for path in directory.glob(f"*/{SPEC_FILE}"))
-    if settings.generators is not None:
-        raise ValueError(f"the generators {directory} are no directory")
-    return []
 
 
 def _server(settings: Settings) -> aio.Server:
