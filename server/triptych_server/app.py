@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
@@ -39,6 +39,7 @@ from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
+from triptych_server.engines.generators.protocol import Generator
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
@@ -49,14 +50,19 @@ from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
 from triptych_server.services.vision_language import VisionLanguageService
-from triptych_server.settings import Settings
+from triptych_server.settings import Service, Settings
 from triptych_server.wakeup import bounded_wakeup
 
 EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
 MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
 SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
 VISION_LANGUAGE = vision_language_pb2.DESCRIPTOR.services_by_name["VisionLanguageService"].full_name
-SERVICES = {  # and the task that each needs a model for
+NAMES = {
+    Service.EMBEDDING: EMBEDDING,
+    Service.SEARCH: SEARCH,
+    Service.VISION_LANGUAGE: VISION_LANGUAGE,
+}
+TASKS = {  # that each service needs a model for
     EMBEDDING: Task.EMBED,
     MODEL: None,
     SEARCH: Task.EMBED,
@@ -108,9 +114,13 @@ class Gateway:
         )
         engine = await open_encoders(settings)
         resources.push_async_callback(engine.close)
-        generators = await open_generators(settings, resources)
-        store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
-        resources.push_async_callback(store.close)
+        generators: list[Generator] = []
+        if Service.VISION_LANGUAGE in settings.services:
+            generators = await open_generators(settings, resources)
+        store: CollectionStore | None = None
+        if Service.SEARCH in settings.services:
+            store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
+            resources.push_async_callback(store.close)
         catalog = ModelCatalog(
             engine,
             settings.assets or settings.repository,
@@ -123,41 +133,62 @@ class Gateway:
         )
         self._add_services(catalog, store, Encoding(engine, catalog, executor), executor)
 
-        # A server without generators is whole without the service that needs one.
-        required = {Task.EMBED, Task.VISION_LANGUAGE} if generators else {Task.EMBED}
-        monitor = HealthMonitor(self._health, catalog, SERVICES, required)
+        monitor = HealthMonitor(
+            self._health, catalog, _served(settings), _required(settings, generators)
+        )
         await monitor.check()
         resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
 
     def _add_services(
-        self, catalog: ModelCatalog, store: CollectionStore, encoding: Encoding, executor: Executor
+        self,
+        catalog: ModelCatalog,
+        store: CollectionStore | None,
+        encoding: Encoding,
+        executor: Executor,
     ) -> None:
-        """Everything above the engines and the models."""
+        """Everything above the engines and the models. Search needs a store."""
         settings, server = self._settings, self._server
         bounds = Bounds(STREAM_PIECES, settings.max_stream_bytes // settings.max_streams)
         # Streams get half of the queue, so that calls find room beside them.
         embedder = Embedder(encoding, stream_contents=settings.queue_rows // 2)
         matcher = Matcher(encoding)
-        reranker = Reranker(store, catalog, matcher)
-        retrieval = Retrieval(store, catalog, embedder, reranker, executor)
-        prefixes = ImagePrefixes(encoding)
-        scorer = CaptionScorer(catalog, embedder, matcher)
-        captioner = Captioner(catalog, prefixes, scorer, queue=settings.generator_queue)
 
-        embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
-            EmbeddingService(catalog, embedder, bounds), server
-        )
         model_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(catalog), server)
-        search_pb2_grpc.add_SearchServiceServicer_to_server(
-            SearchService(retrieval, bounds), server
-        )
-        vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(
-            VisionLanguageService(captioner, Answerer(catalog, prefixes), Chat(catalog, prefixes)),
-            server,
-        )
+        if Service.EMBEDDING in settings.services:
+            embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(
+                EmbeddingService(catalog, embedder, bounds), server
+            )
+        if store is not None:
+            reranker = Reranker(store, catalog, matcher)
+            retrieval = Retrieval(store, catalog, embedder, reranker, executor)
+            search_pb2_grpc.add_SearchServiceServicer_to_server(
+                SearchService(retrieval, bounds), server
+            )
+        if Service.VISION_LANGUAGE in settings.services:
+            prefixes = ImagePrefixes(encoding)
+            scorer = CaptionScorer(catalog, embedder, matcher)
+            captioner = Captioner(catalog, prefixes, scorer, queue=settings.generator_queue)
+            answerer, chat = Answerer(catalog, prefixes), Chat(catalog, prefixes)
+            vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(
+                VisionLanguageService(captioner, answerer, chat), server
+            )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflected = (*SERVICES, HEALTH, reflection.SERVICE_NAME)
+        reflected = (*_served(settings), HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
+
+
+def _served(settings: Settings) -> dict[str, Task | None]:
+    """The services to run, by their full names, and the task that each needs a model for."""
+    names = [MODEL, *(NAMES[service] for service in sorted(settings.services))]
+    return {name: TASKS[name] for name in names}
+
+
+def _required(settings: Settings, generators: Sequence[Generator]) -> set[Task]:
+    """What the server as a whole must be able to do."""
+    tasks = {task for task in _served(settings).values() if task}
+    # A server without generators is whole without the service that needs one, unless that is all.
+    others = tasks - {Task.VISION_LANGUAGE}
+    return tasks if generators or not others else others
 
 
 def run(settings: Settings) -> None:

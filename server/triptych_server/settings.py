@@ -5,12 +5,14 @@ Sources, the later ones win: defaults, a TOML file (`--config`), environment var
 """
 
 import os
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -20,6 +22,14 @@ MIB = 1024 * 1024
 SHIPPED_REPOSITORY = Path(__file__).parent / "model_repository"
 
 
+class Service(StrEnum):
+    """A service that a gateway may run; ModelService, health and reflection always do."""
+
+    EMBEDDING = "embedding"
+    SEARCH = "search"
+    VISION_LANGUAGE = "vision_language"
+
+
 class Settings(BaseSettings):
     """Settings of one gateway process."""
 
@@ -27,6 +37,11 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    services: Annotated[frozenset[Service], NoDecode] = Field(
+        frozenset(Service),
+        min_length=1,
+        description="What to run, separated by commas; without `search` no data directory is used.",
+    )
     data: Path = Field(Path("data"), description="Directory of the collections.")
     repository: Path = Field(SHIPPED_REPOSITORY, description="Model repository.")
     encoders: str = Field(
@@ -79,6 +94,14 @@ class Settings(BaseSettings):
         description="Longest time that a core may take to wake; see `wakeup`. Default: unbounded.",
     )
     drain_s: float = Field(30.0, ge=0, description="Time that running RPCs get at shutdown.")
+
+    @field_validator("services", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        """A variable and a flag hold one string; a TOML file may hold a list."""
+        if isinstance(value, str):
+            return [name for part in value.split(",") if (name := part.strip())]
+        return value
 
     @classmethod
     def settings_customise_sources(

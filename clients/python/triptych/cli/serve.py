@@ -13,6 +13,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port; 0 takes a free one. [50051]")
     ] = None,
+    services: Annotated[
+        str | None,
+        typer.Option(metavar="NAME,...", help="embedding, search, vision_language. [all]"),
+    ] = None,
     data: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Directory of the collections. [data]")
     ] = None,
@@ -55,6 +59,7 @@ def serve(
             config,
             host=host,
             port=port,
+            services=services,
             data=data,
             repository=repository,
             generators=generators,
