@@ -1,10 +1,12 @@
-"""Deadlines: every RPC of one request has one, and work stops when it has passed."""
+"""Deadlines: every RPC of one request has one, and work stops when it has passed. Engines learn of
+it through `triptych_server.deadline`."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from triptych_server import deadline
 from triptych_server.errors import DeadlineExceeded
 from triptych_server.interceptors.wrapping import Around
 
@@ -18,11 +20,13 @@ def deadlines(longest_s: float) -> Around:
 
     @asynccontextmanager
     async def around(request: bytes | None, context: Any, method: str) -> AsyncIterator[None]:
+        remaining = context.time_remaining()
         if request is None:
+            deadline.end_in(remaining)
             yield
             return
-        remaining = context.time_remaining()
         limit = longest_s if remaining is None else min(remaining, longest_s)
+        deadline.end_in(limit)
         try:
             async with asyncio.timeout(limit) as scope:
                 yield

@@ -16,6 +16,7 @@ from triptych.v1.embedding_pb2 import (
     StreamEmbedResponse,
 )
 from triptych.v1.vision_language_pb2 import ChatDelta, ChatRequest, ChatResponse
+from triptych_server import deadline
 from triptych_server.interceptors.deadlines import deadlines
 from triptych_server.interceptors.errors import errors
 
@@ -61,6 +62,46 @@ async def test_work_within_the_deadline_is_answered(serve: Any) -> None:
 
     stub = await serve(errors, deadlines(longest_s=60), Embed=embed)
     assert (await stub.Embed(EmbedRequest(), timeout=60)).model == "a"
+
+
+@pytest.mark.parametrize(("timeout_s", "expected_s"), [(None, 60), (20, 20), (90, 60)])
+async def test_work_and_its_tasks_know_the_deadline(
+    serve: Any, timeout_s: float | None, expected_s: float
+) -> None:
+    async def tell() -> str:
+        return str(deadline.remaining())
+
+    async def embed(request: EmbedRequest, context: Any) -> EmbedResponse:
+        return EmbedResponse(model=await asyncio.create_task(tell()))
+
+    stub = await serve(errors, deadlines(longest_s=60), Embed=embed)
+    remaining = float((await stub.Embed(EmbedRequest(), timeout=timeout_s)).model)
+    assert expected_s - 10 < remaining <= expected_s
+
+
+@pytest.mark.parametrize("timeout_s", [None, 20])
+async def test_streams_know_their_callers_deadline_if_there_is_one(
+    serve: Any, timeout_s: float | None
+) -> None:
+    told: list[float | None] = []
+
+    async def stream(requests: Any, context: Any) -> AsyncIterator[StreamEmbedResponse]:
+        async for _ in requests:
+            told.append(deadline.remaining())
+            yield StreamEmbedResponse()
+
+    stub = await serve(errors, deadlines(longest_s=60), StreamEmbed=stream)
+    call = stub.StreamEmbed(timeout=timeout_s)
+    await call.write(StreamEmbedRequest())
+    await call.read()
+    await call.done_writing()
+    assert await call.code() is grpc.StatusCode.OK
+    [remaining] = told
+    if timeout_s is None:
+        assert remaining is None
+    else:
+        assert remaining is not None
+        assert timeout_s - 10 < remaining <= timeout_s
 
 
 async def test_timeout_of_something_else_is_no_deadline(serve: Any) -> None:
