@@ -37,6 +37,9 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(50051, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of Prometheus' metrics; 0 takes a free one."
+    )
     services: Annotated[frozenset[Service], NoDecode] = Field(
         frozenset(Service),
         min_length=1,
@@ -45,7 +48,10 @@ class Settings(BaseSettings):
     data: Path = Field(Path("data"), description="Directory of the collections.")
     repository: Path = Field(SHIPPED_REPOSITORY, description="Model repository.")
     encoders: str = Field(
-        "onnx", pattern=r"^(onnx|triton://[^,/\s]+)$", description="`onnx` or `triton://HOST:PORT`."
+        "onnx",
+        pattern=r"^(onnx|triton://[^/\s]+)$",
+        description="`onnx`, `triton://HOST:PORT` for all addresses of a name, or "
+        "`triton://IP:PORT,IP:PORT`.",
     )
     assets: Path | None = Field(
         None, description="Directory of tokenizers for a remote Triton; default: the repository."
