@@ -13,6 +13,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
 
 from triptych.v1 import (
     embedding_pb2,
@@ -44,7 +45,9 @@ from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
 from triptych_server.interceptors.errors import errors
-from triptych_server.interceptors.wrapping import AroundInterceptor
+from triptych_server.interceptors.telemetry import Telemetry
+from triptych_server.interceptors.wrapping import Answered, Around, AroundInterceptor
+from triptych_server.metrics import MetricsServer, ServingCollector, process_registry
 from triptych_server.opening import open_encoders, open_generators
 from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
@@ -77,12 +80,15 @@ _log = logging.getLogger(__name__)
 
 
 class Gateway:
-    """A running gateway. `port` is the one that it listens on."""
+    """A running gateway. `port` is the one that it listens on, `metrics_port` that of the metrics,
+    None where there are none."""
 
     def __init__(self, settings: Settings) -> None:
         self.port = 0
+        self.metrics_port: int | None = None
         self._settings = settings
-        self._server = _server(settings)
+        self._registry = process_registry()
+        self._server = _server(settings, self._registry)
         self._health = health_aio.HealthServicer()
         self._resources = AsyncExitStack()
 
@@ -138,6 +144,11 @@ class Gateway:
         )
         await monitor.check()
         resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
+        if settings.metrics_port is not None:
+            self._registry.register(ServingCollector(monitor.serving))
+            metrics = MetricsServer(self._registry, settings.host, settings.metrics_port)
+            resources.push_async_callback(metrics.close)
+            self.metrics_port = metrics.port
 
     def _add_services(
         self,
@@ -205,6 +216,9 @@ async def _serve(settings: Settings) -> None:
         loop.add_signal_handler(signum, stopping.set)
     gateway = await Gateway.start(settings)
     gc.freeze()  # what was built lives until the end; collections need not look at it
+    if gateway.metrics_port is not None:
+        where = _address(settings.host, gateway.metrics_port)
+        print(f"metrics are on http://{where}/metrics", flush=True)
     version = metadata.version("triptych")
     print(f"triptych {version} is ready on {_address(settings.host, gateway.port)}", flush=True)
     await stopping.wait()
@@ -212,13 +226,18 @@ async def _serve(settings: Settings) -> None:
     await gateway.stop()
 
 
-def _server(settings: Settings) -> aio.Server:
+def _server(settings: Settings, registry: CollectorRegistry) -> aio.Server:
     admission = Admission(
         calls=settings.max_calls, streams=settings.max_streams, size=settings.max_call_bytes
     )
-    arounds = (errors, admission.around, deadlines(settings.max_deadline_s))
+    arounds: list[Around] = [errors, admission.around, deadlines(settings.max_deadline_s)]
+    answered: Answered | None = None
+    if settings.metrics_port is not None:
+        telemetry = Telemetry(registry, _served(settings))
+        arounds.insert(0, telemetry.around)
+        answered = telemetry.answered
     return aio.server(
-        interceptors=[AroundInterceptor(arounds)],
+        interceptors=[AroundInterceptor(arounds, answered)],
         options=[
             ("grpc.max_receive_message_length", settings.max_message_bytes),
             ("grpc.max_send_message_length", settings.max_message_bytes),

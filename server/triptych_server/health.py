@@ -37,6 +37,11 @@ class HealthMonitor:
         self._services = services
         self._required = required
         self._faults: dict[Task, str | None] = {}  # None when all is well
+        self._serving: dict[str, bool] = {}
+
+    def serving(self) -> Mapping[str, bool]:
+        """What was published last, from any thread."""
+        return dict(self._serving)
 
     async def check(self) -> None:
         """Read the models again, ask the engines for them, and publish."""
@@ -57,8 +62,9 @@ class HealthMonitor:
             await asyncio.sleep(PERIOD_S)
 
     async def _publish(self, service: str, needed: Collection[Task]) -> None:
-        broken = any(self._faults[task] is not None for task in needed)
-        await self._servicer.set(service, _NOT_SERVING if broken else _SERVING)
+        serves = all(self._faults[task] is None for task in needed)
+        self._serving[service] = serves
+        await self._servicer.set(service, _SERVING if serves else _NOT_SERVING)
 
     def _log(self, task: Task, fault: str | None) -> None:
         bad = fault is not None and task in self._required

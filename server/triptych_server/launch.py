@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Self
 
 READY = re.compile(r"is ready on (\S+:\d+)$")
+METRICS = re.compile(r"metrics are on (\S+)$")
 
 
 class GatewayProcess:
     """`triptych serve` on a free port of 127.0.0.1, from entering to leaving a `with` block.
 
     `flags` are those of the command, `log` gets its messages. Entering returns when the gateway is
-    ready, and raises `RuntimeError` if it ends before.
+    ready, and raises `RuntimeError` if it ends before. Then `target` is where it listens, and
+    `metrics` the URL of its metrics, empty where there are none.
     """
 
     def __init__(self, *flags: str | Path, log: Path) -> None:
@@ -24,6 +26,7 @@ class GatewayProcess:
         self._log = log
         self._process: subprocess.Popen[str] | None = None
         self.target = ""
+        self.metrics = ""
 
     @property
     def pid(self) -> int:
@@ -51,6 +54,8 @@ class GatewayProcess:
             )
         assert self._process.stdout is not None, "it is a pipe"
         for line in self._process.stdout:
+            if metrics := METRICS.search(line.strip()):
+                self.metrics = metrics[1]
             if ready := READY.search(line.strip()):
                 self.target = ready[1]
                 return self

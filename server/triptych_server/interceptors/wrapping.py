@@ -10,17 +10,20 @@ from grpc import aio
 # Called with the encoded request (None for a stream of requests), the context and the full name of
 # the method.
 Around = Callable[[bytes | None, Any, str], AbstractAsyncContextManager[None]]
+# Called with the full name of the method and each response, before it is sent.
+Answered = Callable[[str, Any], None]
 
 
 class AroundInterceptor(aio.ServerInterceptor):
     """Enters `arounds`, the first one outermost, before an RPC of the triptych package and leaves
-    them after.
+    them after. `answered` sees every response.
 
     Health and reflection are left alone: they must answer when nothing else does.
     """
 
-    def __init__(self, arounds: Sequence[Around]) -> None:
+    def __init__(self, arounds: Sequence[Around], answered: Answered | None = None) -> None:
         self._arounds = arounds
+        self._answered = answered
         self._wrapped: dict[str, Any] = {}
 
     async def intercept_service(
@@ -52,7 +55,7 @@ class AroundInterceptor(aio.ServerInterceptor):
             return await handler.unary_unary(handler.request_deserializer(request), context)
 
         return grpc.unary_unary_rpc_method_handler(
-            self._within(method, behaviour), None, handler.response_serializer
+            self._within(method, behaviour), None, self._serializer(handler, method)
         )
 
     def _server_streamed(self, handler: Any, method: str) -> Any:
@@ -65,7 +68,7 @@ class AroundInterceptor(aio.ServerInterceptor):
                     await context.write(response)
 
         return grpc.unary_stream_rpc_method_handler(
-            self._within(method, behaviour), None, handler.response_serializer
+            self._within(method, behaviour), None, self._serializer(handler, method)
         )
 
     def _bidirectional(self, handler: Any, method: str) -> Any:
@@ -73,8 +76,20 @@ class AroundInterceptor(aio.ServerInterceptor):
         for around in reversed(self._arounds):
             behaviour = _streaming_within(around, method, behaviour)
         return grpc.stream_stream_rpc_method_handler(
-            behaviour, handler.request_deserializer, handler.response_serializer
+            behaviour, handler.request_deserializer, self._serializer(handler, method)
         )
+
+    def _serializer(self, handler: Any, method: str) -> Any:
+        """The one place that all kinds of responses pass through."""
+        answered = self._answered
+        if answered is None:
+            return handler.response_serializer
+
+        def serialize(response: Any) -> bytes:
+            answered(method, response)
+            return bytes(handler.response_serializer(response))
+
+        return serialize
 
     def _within(self, method: str, behaviour: Any) -> Any:
         """All arounds about an RPC of one request."""

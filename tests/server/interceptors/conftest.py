@@ -8,7 +8,7 @@ import pytest
 from grpc import aio
 
 from triptych.v1 import embedding_pb2_grpc, vision_language_pb2_grpc
-from triptych_server.interceptors.wrapping import Around, AroundInterceptor
+from triptych_server.interceptors.wrapping import Answered, Around, AroundInterceptor
 
 Serve = Callable[..., Any]
 
@@ -37,8 +37,8 @@ async def serve() -> AsyncIterator[Serve]:
     """Call with the arounds and the methods by name; returns the stub."""
     async with AsyncExitStack() as stack:
 
-        async def start(*arounds: Around, **methods: Any) -> Stub:
-            server = aio.server(interceptors=[AroundInterceptor(arounds)])
+        async def start(*arounds: Around, answered: Answered | None = None, **methods: Any) -> Stub:
+            server = aio.server(interceptors=[AroundInterceptor(arounds, answered)])
             service = Service(methods)
             embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server(service, server)
             vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(service, server)
