@@ -7,6 +7,8 @@ Large JPEGs are decoded at a fraction of their size, never below twice the size 
 
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -42,8 +44,7 @@ def to_pixels(image: EncodedImage | RawImage, size: ImagePreprocessing) -> Pixel
     """
     if isinstance(image, EncodedImage):
         return _fit(_decode(image.data, size), size)
-    pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
-    return pixels if has_size(image, size) else _fit(Image.fromarray(pixels), size)
+    return _pixels(image) if has_size(image, size) else _fit(from_raw(image), size)
 
 
 def has_size(image: EncodedImage | RawImage, size: ImagePreprocessing) -> bool:
@@ -57,21 +58,19 @@ def has_size(image: EncodedImage | RawImage, size: ImagePreprocessing) -> bool:
 
 def to_png(image: RawImage) -> bytes:
     """A raw picture as a PNG file, for storing."""
-    pixels = np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=1)
+    from_raw(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def _decode(data: bytes, size: ImagePreprocessing) -> Image.Image:
+@contextmanager
+def opened(data: bytes) -> Iterator[Image.Image]:
+    """A picture's file, of which only the header is decoded. What it turns out to be inside the
+    block, too, is `InvalidArgument` about `encoded`."""
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image)
-            if image.format == "JPEG":
-                edge = 2 * (size.shortest_edge or max(size.height, size.width))
-                image.draft(image.mode, (edge, edge))
-            orientation = _orientation(image)
-            rgb = _to_rgb(image)
+            yield image
     except InvalidArgument:
         raise
     except Image.DecompressionBombError:
@@ -86,7 +85,30 @@ def _decode(data: bytes, size: ImagePreprocessing) -> Image.Image:
         raise InvalidArgument(
             "encoded", f"the picture cannot be decoded: {error}", reason="IMAGE_UNREADABLE"
         ) from None
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """The pixels of an opened file as 8-bit RGB, turned as its EXIF block says."""
+    orientation = _orientation(image)
+    rgb = _to_rgb(image)
     return rgb.transpose(orientation) if orientation is not None else rgb
+
+
+def from_raw(image: RawImage) -> Image.Image:
+    """A raw picture, without a copy of its pixels."""
+    return Image.fromarray(_pixels(image))
+
+
+def _pixels(image: RawImage) -> Pixels:
+    return np.frombuffer(image.data, np.uint8).reshape(image.height, image.width, 3)
+
+
+def _decode(data: bytes, size: ImagePreprocessing) -> Image.Image:
+    with opened(data) as image:
+        if image.format == "JPEG":
+            edge = 2 * (size.shortest_edge or max(size.height, size.width))
+            image.draft(image.mode, (edge, edge))
+        return upright(image)
 
 
 def _check_size(image: Image.Image) -> None:
