@@ -5,6 +5,7 @@ Sources, the later ones win: defaults, a TOML file (`--config`), environment var
 """
 
 import os
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,14 @@ from pydantic_settings import (
 
 MIB = 1024 * 1024
 SHIPPED_REPOSITORY = Path(__file__).parent / "model_repository"
+
+
+class SettingsError(ValueError):
+    """Settings that are refused; `faults` says of each, by its name, why."""
+
+    def __init__(self, faults: Mapping[str, str]) -> None:
+        super().__init__("; ".join(f"{name}: {fault}" for name, fault in faults.items()))
+        self.faults = faults
 
 
 class Service(StrEnum):
@@ -122,7 +131,8 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, config: Path | None = None, **flags: Any) -> "Settings":
-        """Read all sources; flags that are None are absent. Raises `ValueError`."""
+        """Read all sources; flags that are None are absent. Raises `ValueError`, a
+        `SettingsError` for single settings."""
         given = {name: value for name, value in flags.items() if value is not None}
 
         class _WithFile(cls):  # type: ignore[misc, valid-type]
@@ -133,5 +143,5 @@ class Settings(BaseSettings):
         try:
             return cls.model_construct(**_WithFile(**given).model_dump())
         except ValidationError as error:
-            lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-            raise ValueError("; ".join(lines)) from None
+            faults = {".".join(map(str, e["loc"])): e["msg"] for e in error.errors()}
+            raise SettingsError(faults) from None
