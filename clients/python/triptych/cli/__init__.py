@@ -10,6 +10,7 @@ from triptych.cli import (
     collections,
     embedding,
     extras,
+    health,
     ingest,
     items,
     language,
@@ -58,6 +59,7 @@ app.add_typer(items.app, name="item")
 app.command()(ingest.ingest)
 app.command(cls=search.SearchCommand)(search.search)
 app.command("models")(models.list_models)
+app.command()(health.health)
 app.command("export", **extras.PASS_ON)(extras.export)
 app.command("eval", **extras.PASS_ON)(extras.evaluate)
 

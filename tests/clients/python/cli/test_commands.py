@@ -24,6 +24,7 @@ def test_help_lists_every_command_and_loads_none_of_the_extras(run: Any) -> None
         "ingest",
         "search",
         "models",
+        "health",
         "export",
         "eval",
     ]:
