@@ -48,7 +48,7 @@ from triptych_server.interceptors.errors import errors
 from triptych_server.interceptors.telemetry import Telemetry
 from triptych_server.interceptors.wrapping import Answered, Around, AroundInterceptor
 from triptych_server.metrics import MetricsServer, ServingCollector, process_registry
-from triptych_server.opening import open_encoders, open_generators
+from triptych_server.opening import catalog_of, open_encoders, open_generators
 from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
@@ -127,16 +127,7 @@ class Gateway:
         if Service.SEARCH in settings.services:
             store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
             resources.push_async_callback(store.close)
-        catalog = ModelCatalog(
-            engine,
-            settings.assets or settings.repository,
-            generators=generators,
-            defaults={
-                Task.EMBED: settings.default_model,
-                Task.VISION_LANGUAGE: settings.default_vision_language_model,
-                Task.MATCH: settings.default_matcher,
-            },
-        )
+        catalog = catalog_of(settings, engine, generators)
         self._add_services(catalog, store, Encoding(engine, catalog, executor), executor)
 
         monitor = HealthMonitor(

@@ -1,8 +1,11 @@
 """Opens the engines that the settings name, and imports no other."""
 
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 
+from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import SPEC_FILE
@@ -26,7 +29,7 @@ async def open_encoders(settings: Settings) -> EncoderEngine:
 
 async def open_generators(settings: Settings, resources: AsyncExitStack) -> list[Generator]:
     """Every generator that there is; `resources` will close them."""
-    folders = _generator_folders(settings)
+    folders = generator_folders(settings)
     if not folders:
         return []
     from triptych_server.engines.generators.onnx import OnnxGenerator
@@ -45,9 +48,9 @@ async def open_generators(settings: Settings, resources: AsyncExitStack) -> list
     return generators
 
 
-def _generator_folders(settings: Settings) -> list[Path]:
+def generator_folders(settings: Settings) -> list[Path]:
     """The folders of a directory that was given, or of one beside the repository if it is there;
-    of a remote repository, beside the assets."""
+    of a remote repository, beside the assets. Raises `ValueError` if a given one is none."""
     repository = (settings.assets or settings.repository).absolute()
     directory = settings.generators or repository.parent / "generators"
     if directory.is_dir():
@@ -55,3 +58,19 @@ def _generator_folders(settings: Settings) -> list[Path]:
     if settings.generators is not None:
         raise ValueError(f"the generators {directory} are no directory")
     return []
+
+
+def catalog_of(
+    settings: Settings, engine: EncoderEngine, generators: Sequence[Generator]
+) -> ModelCatalog:
+    """The models of these engines; empty until it is refreshed."""
+    return ModelCatalog(
+        engine,
+        settings.assets or settings.repository,
+        generators=generators,
+        defaults={
+            Task.EMBED: settings.default_model,
+            Task.VISION_LANGUAGE: settings.default_vision_language_model,
+            Task.MATCH: settings.default_matcher,
+        },
+    )
