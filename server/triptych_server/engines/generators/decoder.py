@@ -14,12 +14,12 @@ import numpy.typing as npt
 import onnxruntime as ort
 
 from triptych_server.engines.generators.cache import SCRATCH_TOKENS, Cache
+from triptych_server.engines.generators.embedding import EmbeddingTable
 from triptych_server.engines.generators.spec import (
     NETWORK_FILE,
     SPEC_FILE,
     FolderSpec,
     SpecError,
-    asset_path,
 )
 
 Floats = npt.NDArray[np.float32]
@@ -43,10 +43,7 @@ class Decoder:
     def __init__(self, folder: Path, spec: FolderSpec, *, threads: int) -> None:
         self.spec = spec
         self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
-        self._embedding = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
-        shape = (spec.vocabulary, spec.hidden_size)
-        if self._embedding.shape != shape:
-            raise SpecError(f"{spec.name}/{spec.embedding.file}: it is no table of {shape}")
+        self._table = EmbeddingTable(folder, spec)
         self._session = ort.InferenceSession(
             folder / NETWORK_FILE, _options(threads), providers=["CPUExecutionProvider"]
         )
@@ -54,13 +51,7 @@ class Decoder:
 
     def embed(self, ids: Sequence[int] | Ids) -> Floats:
         """Token embeddings `[n, H]` float32. Raises `ValueError` for an unknown id."""
-        rows = np.asarray(ids, np.int64)
-        if rows.ndim != 1 or (
-            len(rows) and not 0 <= rows.min() <= rows.max() < len(self._embedding)
-        ):
-            raise ValueError(f"token ids are a list of numbers below {len(self._embedding)}")
-        embeddings: Floats = self._embedding[rows].astype(np.float32)
-        return embeddings
+        return self._table.rows(ids)
 
     def batch(self) -> "DecoderBatch":
         """A batch without rows."""

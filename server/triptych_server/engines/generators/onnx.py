@@ -2,27 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from triptych_server.engines.generators.beam_batch import BeamRequest
 from triptych_server.engines.generators.decoder import Decoder
-from triptych_server.engines.generators.prompts import EncodedPrompt, PromptEncoder
-from triptych_server.engines.generators.protocol import ChatPrompt, Delta, Prompt, Sampling, Scores
+from triptych_server.engines.generators.prompts import (
+    PromptEncoder,
+    check_length,
+    continuation_ids,
+    soon,
+)
+from triptych_server.engines.generators.protocol import Delta, Prompt, Sampling, Scores
 from triptych_server.engines.generators.samples import SampleRequest
 from triptych_server.engines.generators.scoring import ScoreRequest
 from triptych_server.engines.generators.spec import FolderSpec, SpecError, asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.engines.generators.worker import Worker, stopped
-from triptych_server.errors import FailedPrecondition, InvalidArgument, TriptychError, Unavailable
-from triptych_server.media.content import Text
-
-# Characters of a prompt that is encoded sooner (some 100 us) than handed to a thread.
-SHORT_PROMPT = 256
-
-T = TypeVar("T")
+from triptych_server.errors import FailedPrecondition, TriptychError, Unavailable
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ class OnnxGenerator:
         self._serving().worker.check_room()
 
     async def count(self, prompt: Prompt) -> int:
-        return await _soon(self._serving().prompts.count, prompt)
+        return await soon(self._serving().prompts.count, prompt)
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         network, spec = self._serving(), await self.spec()
@@ -95,8 +93,8 @@ class OnnxGenerator:
             raise FailedPrecondition(f"{self.name} has no beam search", reason="NO_BEAMS")
         if sampling.structure:
             raise FailedPrecondition(f"{self.name} writes free texts alone", reason="NO_STRUCTURE")
-        encoded = await _soon(network.prompts.encode, prompt)
-        _check_length(spec, encoded, sampling.max_tokens, "prompt")
+        encoded = await soon(network.prompts.encode, prompt)
+        check_length(spec, len(encoded), sampling.max_tokens, "prompt")
         kind = BeamRequest if sampling.beams > 1 else SampleRequest
         request = kind(encoded, sampling, spec, network.tokenizer)
         network.worker.submit(request)
@@ -116,10 +114,10 @@ class OnnxGenerator:
         network, spec = self._serving(), await self.spec()
         if not spec.scoring:
             raise FailedPrecondition(f"{self.name} scores no texts", reason="NO_SCORING")
-        encoded = await _soon(network.prompts.encode, prompt)
-        ids = await asyncio.to_thread(_with_ends, continuations, network.tokenizer, spec)
+        encoded = await soon(network.prompts.encode, prompt)
+        ids = await asyncio.to_thread(continuation_ids, continuations, network.tokenizer, spec)
         for index, each in enumerate(ids):
-            _check_length(spec, encoded, len(each), f"continuations[{index}]")
+            check_length(spec, len(encoded), len(each), f"continuations[{index}]")
         request = ScoreRequest(encoded, ids)
         network.worker.submit(request)
         try:
@@ -147,32 +145,3 @@ class OnnxGenerator:
     def _read(self, spec: FolderSpec) -> tuple[Decoder, GeneratorTokenizer]:
         tokenizer = GeneratorTokenizer.read(asset_path(self._folder, spec.tokenizer))
         return Decoder(self._folder, spec, threads=self._threads), tokenizer
-
-
-async def _soon(work: Callable[[Prompt], T], prompt: Prompt) -> T:
-    """Do work on a prompt, on a thread if it would hold up the event loop."""
-    parts = () if isinstance(prompt, ChatPrompt) else prompt
-    if sum(len(part.text) for part in parts if isinstance(part, Text)) <= SHORT_PROMPT:
-        return work(prompt)
-    return await asyncio.to_thread(work, prompt)
-
-
-def _check_length(spec: FolderSpec, prompt: EncodedPrompt, tokens: int, field: str) -> None:
-    if len(prompt) + tokens > spec.context_length:
-        message = f"{len(prompt)} tokens of prompt and {tokens} of text exceed the context"
-        raise InvalidArgument(
-            field, f"{message} of {spec.name}, {spec.context_length}", reason="EXCEEDS_CONTEXT"
-        )
-
-
-def _with_ends(
-    texts: Sequence[str], tokenizer: GeneratorTokenizer, spec: FolderSpec
-) -> list[list[int]]:
-    """The tokens of each text, and the end of text."""
-    if not texts:
-        raise ValueError("there is nothing to score")
-    ids = [[*tokenizer.encode(text), *spec.end_ids[:1]] for text in texts]
-    for index, each in enumerate(ids):
-        if not each:
-            raise InvalidArgument(f"continuations[{index}]", "has no tokens")
-    return ids

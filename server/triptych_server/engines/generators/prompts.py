@@ -1,20 +1,30 @@
 """Prompts as the network takes them: embeddings of their tokens and soft prefixes."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from triptych_server.engines.generators.protocol import ChatPrompt, Prompt, SoftPrefix
-from triptych_server.engines.generators.spec import FolderSpec
+from triptych_server.engines.generators.spec import FolderSpec, GeneratorSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Text
 
+# Characters of a prompt that is encoded sooner (some 100 us) than handed to a thread.
+SHORT_PROMPT = 256
+
 Floats = npt.NDArray[np.float32]
 Embed = Callable[[Sequence[int]], Floats]
+T = TypeVar("T")
+
+
+# A part of a prompt: the ids of its tokens, or a prefix.
+Tokenized = list[int] | SoftPrefix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,40 +49,34 @@ class PromptEncoder:
     def encode(self, prompt: Prompt) -> EncodedPrompt:
         """Raises `InvalidArgument`, and `FailedPrecondition` for a conversation, or for prefixes
         where it takes none."""
-        parts = self._tokenized(prompt)
-        ids = [token for part in parts if not isinstance(part, SoftPrefix) for token in part]
+        parts = self.tokenize(prompt)
         positions = [
             part.embeddings if isinstance(part, SoftPrefix) else self._embed(part) for part in parts
         ]
-        return EncodedPrompt(np.concatenate(positions), ids)
+        return EncodedPrompt(np.concatenate(positions), token_ids(parts))
 
     def count(self, prompt: Prompt) -> int:
         """Positions of a prompt. Raises as `encode`."""
-        lengths = (
-            len(part.embeddings) if isinstance(part, SoftPrefix) else len(part)
-            for part in self._tokenized(prompt)
-        )
-        return sum(lengths)
+        return positions(self.tokenize(prompt))
 
-    def _tokenized(self, prompt: Prompt) -> list[list[int] | SoftPrefix]:
+    def tokenize(self, prompt: Prompt) -> list[Tokenized]:
+        """The tokens of its texts, and its prefixes where they stand. Raises as `encode`."""
         if isinstance(prompt, ChatPrompt):
             message = f"{self._spec.name} continues texts, not conversations"
             raise FailedPrecondition(message, reason="NO_CONVERSATIONS")
         self._check([part for part in prompt if isinstance(part, SoftPrefix)])
         begin = [] if self._spec.begin_id is None else [self._spec.begin_id]
-        parts: list[list[int] | SoftPrefix] = []
+        parts: list[Tokenized] = []
         for is_text, group in groupby(prompt, lambda part: isinstance(part, Text)):
             if is_text:
                 text = "".join(part.text for part in group if isinstance(part, Text))
-                parts.append(begin + self._tokenizer.encode(text))
+                parts.append(begin + tokens_of(text, self._tokenizer, "prompt"))
                 begin = []
             else:
                 parts += [part for part in group if isinstance(part, SoftPrefix)]
         if begin:
             parts.append(begin)
-        if not any(
-            len(part.embeddings if isinstance(part, SoftPrefix) else part) for part in parts
-        ):
+        if not positions(parts):
             raise InvalidArgument("prompt", f"{self._spec.name} cannot begin from nothing")
         return parts
 
@@ -92,3 +96,61 @@ class PromptEncoder:
                 )
             if not np.isfinite(array).all():
                 raise InvalidArgument("prompt", "a soft prefix has a number that is not finite")
+
+
+def token_ids(parts: Sequence[Tokenized]) -> list[int]:
+    """All tokens of a prompt."""
+    return [token for part in parts if not isinstance(part, SoftPrefix) for token in part]
+
+
+def positions(parts: Sequence[Tokenized]) -> int:
+    """Positions of a prompt, prefixes included."""
+    return sum(len(part.embeddings if isinstance(part, SoftPrefix) else part) for part in parts)
+
+
+def tokens_of(text: str, tokenizer: GeneratorTokenizer, field: str) -> list[int]:
+    """The tokens of `text`. Raises `InvalidArgument` about `field` if it is no Unicode text."""
+    check_unicode(text, field)
+    return tokenizer.encode(text)
+
+
+def check_unicode(text: str, field: str) -> None:
+    """Raise `InvalidArgument` about `field` for half a character: a lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(field, f"character {error.start} is no Unicode character") from None
+
+
+def continuation_ids(
+    texts: Sequence[str], tokenizer: GeneratorTokenizer, spec: FolderSpec
+) -> list[list[int]]:
+    """The tokens of each text, and the end of text. Raises `InvalidArgument` about
+    `continuations[i]`."""
+    if not texts:
+        raise ValueError("there is nothing to score")
+    ids = []
+    for index, text in enumerate(texts):
+        field = f"continuations[{index}]"
+        ids.append([*tokens_of(text, tokenizer, field), *spec.end_ids[:1]])
+        if not ids[-1]:
+            raise InvalidArgument(field, "has no tokens")
+    return ids
+
+
+def check_length(spec: GeneratorSpec, prompt: int, tokens: int, field: str) -> None:
+    """Raise `InvalidArgument` about `field` if a prompt of so many positions and a text of so many
+    tokens exceed the context."""
+    if prompt + tokens > spec.context_length:
+        message = f"{prompt} tokens of prompt and {tokens} of text exceed the context"
+        raise InvalidArgument(
+            field, f"{message} of {spec.name}, {spec.context_length}", reason="EXCEEDS_CONTEXT"
+        )
+
+
+async def soon(work: Callable[[Prompt], T], prompt: Prompt) -> T:
+    """Do work on a prompt, on a thread if it would hold up the event loop."""
+    parts = () if isinstance(prompt, ChatPrompt) else prompt
+    if sum(len(part.text) for part in parts if isinstance(part, Text)) <= SHORT_PROMPT:
+        return work(prompt)
+    return await asyncio.to_thread(work, prompt)

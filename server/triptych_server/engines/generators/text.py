@@ -67,12 +67,15 @@ class TextStream:
         self._ids: list[int] = []
         self._undecoded = 0  # of these, from the end
         self._decoded = 0  # characters that the stream gave
-        self._held = ""  # those that may begin a stop string
-        self._stop = stop
-        self.stopped = False
+        self._cut = StopStrings(stop)
+
+    @property
+    def stopped(self) -> bool:
+        """A stop string ended it."""
+        return self._cut.found
 
     def push(self, token: int) -> str:
-        """Take a token; the text that is certain now, often empty. Sets `stopped`."""
+        """Take a token; the text that is certain now, often empty. May set `stopped`."""
         self._ids.append(token)
         self._undecoded += 1
         if token not in self._plain:
@@ -82,27 +85,39 @@ class TextStream:
         if piece is None:
             return ""
         self._decoded += len(piece)
-        return self._release(self._held + piece)
+        return self._cut.push(piece)
 
     def finish(self) -> str:
         """The rest of the text; after it the stream is used no more. May set `stopped`."""
         if self.stopped:
             return ""
         whole: str = self._tokenizer.decode(self._ids, skip_special_tokens=True)
-        piece = self._release(self._held + whole[self._decoded :])
-        rest, self._held = self._held, ""
-        return piece + rest
+        return self._cut.push(whole[self._decoded :]) + self._cut.finish()
 
-    def _release(self, text: str) -> str:
-        """Let go what comes before a stop string and what cannot begin one; hold the rest."""
-        self._held = ""
+
+class StopStrings:
+    """Ends a text that comes in pieces before the stop string that is complete first."""
+
+    def __init__(self, stop: Sequence[str]) -> None:
+        self._stop = stop
+        self._held = ""  # what may turn out to begin a stop string
+        self.found = False
+
+    def push(self, piece: str) -> str:
+        """Take a piece; what certainly belongs to the text, often less. Sets `found`."""
+        text, self._held = self._held + piece, ""
         place = find_stop(text, self._stop)
         if place is not None:
-            self.stopped = True
+            self.found = True
             return text[:place]
         held = max((_overlap(text, stop) for stop in self._stop), default=0)
         self._held = text[len(text) - held :]
         return text[: len(text) - held]
+
+    def finish(self) -> str:
+        """What was held back, now that no more pieces come."""
+        rest, self._held = self._held, ""
+        return rest
 
 
 def find_stop(text: str, stops: Sequence[str]) -> int | None:
