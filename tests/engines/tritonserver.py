@@ -10,7 +10,6 @@ Needs Linux and Python 3.11 or 3.12.
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -27,9 +26,12 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Self
 
-HERE = Path(__file__).parent
+import engine_venvs
+from engine_venvs import ENGINES, HERE
+
 REQUIREMENTS = HERE / "tritonserver-requirements.txt"
-VENV = HERE.parents[1] / "build/engines/triton"
+VENV = ENGINES / "triton"
+SHARED_MEMORY = Path("/dev/shm")
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 SITE_PACKAGES = VENV / "lib" / f"python{PYTHON}" / "site-packages"
 TRITON = SITE_PACKAGES / "pytriton/tritonserver"
@@ -62,18 +64,8 @@ class Statistics:
 
 
 def install() -> None:
-    """Create the virtual environment, unless it is there with the pinned versions."""
-    VENV.parent.mkdir(parents=True, exist_ok=True)
-    stamp = VENV / ".installed"
-    wanted = REQUIREMENTS.read_text()
-    with (VENV.parent / ".triton.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.is_file() and stamp.read_text() == wanted:
-            return
-        subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        pip = [VENV / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--no-deps", "--requirement", REQUIREMENTS], check=True)
-        stamp.write_text(wanted)
+    """Create its virtual environment, unless it is there with the pinned versions."""
+    engine_venvs.install(VENV, REQUIREMENTS)
 
 
 class TritonServer:
@@ -108,9 +100,11 @@ class TritonServer:
     def __enter__(self) -> Self:
         install()
         self._folder = Path(tempfile.mkdtemp(prefix="triton-"))
-        self._process = self._start()
+        # A `model.py` in the working directory would shadow the backend's: an empty one.
+        (self._folder / "work").mkdir()
+        self._backends = _lay_out_backends(self._folder / "backends")
         try:
-            self._wait_until_ready()
+            self.start()
         except BaseException:
             self.__exit__()
             raise
@@ -118,12 +112,33 @@ class TritonServer:
 
     def __exit__(self, *_: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        self.kill()
         shutil.rmtree(self._folder)
+
+    def start(self) -> None:
+        """Start the process, after `kill` on the same ports; return once all models are ready."""
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [TRITON / "bin/tritonserver", *self._flags()],
+                cwd=self._folder / "work",
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that the processes of its models can be found
+            )
+        self._wait_until_ready()
+
+    def kill(self) -> None:
+        """End the server with SIGKILL, as a crash would, and then what it had no chance to end."""
+        self._process.kill()
+        self._process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for region in SHARED_MEMORY.glob(f"{self._folder.name}*"):
+            region.unlink(missing_ok=True)
 
     def wait(self) -> None:
         """Return when the process has ended."""
@@ -141,22 +156,10 @@ class TritonServer:
             requests=sum(v["inference_stats"]["success"]["count"] for v in versions),
         )
 
-    def _start(self) -> subprocess.Popen[bytes]:
-        # A `model.py` in the working directory would shadow the backend's: an empty one.
-        (self._folder / "work").mkdir()
-        with (self._folder / "log").open("wb") as log:
-            return subprocess.Popen(
-                [TRITON / "bin/tritonserver", *self._flags(_backends(self._folder / "backends"))],
-                cwd=self._folder / "work",
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-
-    def _flags(self, backends: Path) -> Iterator[str]:
+    def _flags(self) -> Iterator[str]:
         yield f"--model-repository={self.repository}"
-        yield f"--backend-directory={backends}"
+        yield f"--backend-directory={self._backends}"
+        yield f"--backend-config=python,shm-region-prefix-name={self._folder.name}"
         yield from ("--model-control-mode=explicit", "--load-model=*")
         yield from ("--disable-auto-complete-config", "--exit-timeout-secs=5")
         yield from ("--allow-gpu-metrics=false", "--pinned-memory-pool-byte-size=0")
@@ -182,7 +185,7 @@ class TritonServer:
             return response.status, response.read().decode()
 
 
-def _backends(folder: Path) -> Path:
+def _lay_out_backends(folder: Path) -> Path:
     """Lay out a backend directory: Triton's Python backend, and the stand-in that runs in it.
 
     Copies, because Triton refuses links that lead out of the directory.

@@ -72,7 +72,8 @@ class Encoding:
                 f"{encoder.name} refuses what its config asks for: {error}",
                 reason="ENCODER_MISMATCH",
             ) from error
-        if inference.version != encoder.version:
+        known = await self._engine.spec(encoder.name)
+        if inference.version != encoder.version or known != encoder:
             await self._catalog.refresh()
             if self._catalog.get(model.name, None).space != model.space:
                 raise Unavailable(

@@ -1,182 +1,216 @@
-"""The remote engine: a Triton that serves the model repository, through its gRPC API.
+"""The remote engine: one or more Tritons that serve the model repository, through their gRPC API.
 
 Triton batches and checks tensors against config.pbtxt; this engine translates, and sends requests
-in an order that can be batched. The RPC of a cancelled call is cancelled too, and Triton drops it
-from its queue.
+in an order that can be batched. gRPC balances and retries them (`triton_channels`), among the
+Tritons that serve the weights in question (`triton_placement`).
 """
 
 import asyncio
+import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy.typing as npt
-from tritonclient.grpc.aio import InferenceServerClient, InferInput
+from tritonclient.grpc.aio import InferInput
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
-from triptych_server.engines.encoders.parameters import ConfigError
+from triptych_server import deadline
 from triptych_server.engines.encoders.protocol import Inference, Tensors
-from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
+from triptych_server.engines.encoders.spec import EncoderSpec
+from triptych_server.engines.encoders.triton_addresses import Address
+from triptych_server.engines.encoders.triton_channels import Channels
+from triptych_server.engines.encoders.triton_errors import Unserved, translated
+from triptych_server.engines.encoders.triton_placement import Placement, place
+from triptych_server.engines.encoders.triton_replica import Unreadable
+from triptych_server.engines.encoders.triton_replicas import Replicas
+from triptych_server.engines.encoders.triton_statistics import Statistics
 from triptych_server.engines.encoders.turnstile import Turnstile
 from triptych_server.errors import (
-    Internal,
+    DeadlineExceeded,
     InvalidArgument,
     NotFound,
-    ResourceExhausted,
     TriptychError,
     Unavailable,
 )
 
-ROLE = "triptych.role"
-QUEUE_FULL = "Exceeds maximum queue size"  # Triton's words; the status is a plain UNAVAILABLE
-CONTROL_TIMEOUT_S = 5.0
-CHANNEL_OPTIONS = [
-    ("grpc.max_send_message_length", -1),  # unlimited: the gateway bounds its own requests
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_reconnect_backoff_ms", 2_000),  # gRPC's two minutes would outlast Triton's restart
-    ("grpc.keepalive_time_ms", 30_000),  # notices a host that vanished without a word
-    ("grpc.keepalive_timeout_ms", 10_000),
-]
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Encoder:
+    """What is known of one encoder. `placement` is None and `fault` says why while no Triton can
+    serve it; `spec` outlasts that. `read_at` is when the last reading began."""
+
+    turnstile: Turnstile
+    spec: EncoderSpec | None = None
+    placement: Placement | None = None
+    fault: TriptychError | None = None
+    read_at: float = float("-inf")
+    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class TritonEngine:
-    """An `EncoderEngine` on the Triton at `url` (`host:port`); create it on the loop that uses it.
+    """An `EncoderEngine` on the Tritons at `url`; create it on the loop that uses it.
 
-    At most `queue_rows` rows of an encoder wait to be sent, and an inference that takes longer than
-    `timeout_s` makes Triton count as unavailable. Triton tells nothing of single requests, so
-    `batch_size` is 0, `queue_ns` the time before sending and `compute_ns` the round trip.
+    `url` is `HOST:PORT`, which stands for all addresses of the name, or `IP:PORT,IP:PORT`; anything
+    else raises `ValueError`. At most `queue_rows` rows of an encoder wait to be sent, and an
+    inference that takes longer than `timeout_s` makes Triton count as unavailable.
+
+    Requests ask for exactly the version whose spec was read. When it is gone they are sent once
+    more, of the version that is read then. Weights exchanged under the same version cannot be told
+    by Triton's answers: `ready` and `encoders` notice them, which the gateway calls every second.
+    So give other weights another version.
+
+    Triton tells nothing of single requests: `batch_size` is the mean of its recent batches (no
+    less than the request's own rows) and `queue_ns` the time before sending and Triton's recent
+    mean; `compute_ns` is the rest, with the way there and back. Before Triton's first statistics,
+    a second after the first request, `batch_size` is 0 and `compute_ns` the whole round trip.
     """
 
     def __init__(self, url: str, *, queue_rows: int = 1024, timeout_s: float = 60.0) -> None:
-        self._url = url
         self._queue_rows = queue_rows
         self._timeout_s = timeout_s
-        self._client = InferenceServerClient(url, channel_args=CHANNEL_OPTIONS)
-        self._specs: dict[str, EncoderSpec] = {}
-        self._turnstiles: dict[str, Turnstile] = {}
+        self._channels = Channels()
+        self._replicas = Replicas(url, self._channels)
+        self._statistics = Statistics(self._replicas.statistics)
+        self._encoders: dict[str, _Encoder] = {}
 
     async def infer(self, encoder: str, inputs: Tensors) -> Inference:
-        await self.spec(encoder)
+        await self._placement(encoder)
         tensors = [_tensor(name, array) for name, array in inputs.items()]
         shape = tuple(tuple(array.shape[1:]) for array in inputs.values())
         rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
         asked_ns = time.monotonic_ns()
-        async with self._turnstiles[encoder].passage(shape, rows):
+        async with self._encoders[encoder].turnstile.passage(shape, rows):
             sent_ns = time.monotonic_ns()
-            call = self._client.infer(encoder, tensors, client_timeout=self._timeout_s)
-            result = await self._answer(encoder, call)
-        finished_ns = time.monotonic_ns()
+            result = await self._compute(encoder, tensors)
+            finished_ns = time.monotonic_ns()
+        means = self._statistics.means(encoder)
+        out_ns = finished_ns - sent_ns
+        waited_ns = min(round(means.queue_ns), out_ns) if means else 0
         response = result.get_response()
-        if response.model_version != (await self.spec(encoder)).version:
-            await self._read_spec(encoder)  # the model was exchanged
         return Inference(
             outputs={output.name: result.as_numpy(output.name) for output in response.outputs},
             version=response.model_version,
-            queue_ns=sent_ns - asked_ns,
-            compute_ns=finished_ns - sent_ns,
-            batch_size=0,
+            queue_ns=sent_ns - asked_ns + waited_ns,
+            compute_ns=out_ns - waited_ns,
+            batch_size=max(rows, round(means.batch_rows)) if means else 0,
         )
 
     async def spec(self, encoder: str) -> EncoderSpec:
-        return self._specs.get(encoder) or await self._read_spec(encoder)
+        known = self._encoders.get(encoder)
+        if known and known.spec:
+            return known.spec
+        return (await self._placement(encoder)).spec
 
     async def ready(self, encoder: str) -> None:
-        """Reads the spec again too: a model may be exchanged without a new version."""
-        call = self._client.is_model_ready(encoder, client_timeout=CONTROL_TIMEOUT_S)
-        if not await self._answer(encoder, call):
-            raise await self._absence(encoder)
-        await self._read_spec(encoder)
+        """Return if one Triton at least can serve it. Reads its specs again."""
+        await self._placement(encoder, read_after=time.monotonic())
 
     async def encoders(self) -> list[str]:
-        """Triton tells the role of loaded models only; one never seen loaded is left out."""
-        index = await self._index()
-        loaded = {model.name for model in index if model.state == "READY"}
-        configs = await asyncio.gather(*(self._config(name) for name in loaded))
-        roles = {config.name for config in configs if ROLE in config.parameters}
-        return sorted(roles | (self._specs.keys() & {model.name for model in index}))
+        """Triton tells the role of loaded models only; one never seen loaded is left out. Reads the
+        specs of all again."""
+        listing, complete = await self._replicas.listing()
+        now = time.monotonic()
+        outcomes = await asyncio.gather(
+            *(self._placement(name, read_after=now) for name in listing.loaded),
+            return_exceptions=True,
+        )
+        encoders = set()
+        for name, outcome in zip(listing.loaded, outcomes, strict=True):
+            if not isinstance(outcome, (Placement, TriptychError)):
+                raise outcome
+            if not isinstance(outcome, NotFound):
+                encoders.add(name)
+        known = {name for name, encoder in self._encoders.items() if encoder.spec}
+        return sorted(encoders | (known & listing.models if complete else known))
 
     async def close(self) -> None:
-        await self._client.close()
+        await self._statistics.close()
+        await self._channels.close()
 
-    async def _read_spec(self, encoder: str) -> EncoderSpec:
-        config = await self._config(encoder)
-        call = self._client.get_model_metadata(encoder, client_timeout=CONTROL_TIMEOUT_S)
-        metadata = await self._answer(encoder, call)
-        if ROLE not in config.parameters:
-            self._specs.pop(encoder, None)
-            raise _not_found(encoder)
-        if not metadata.versions:
-            raise Unavailable(f"{encoder} has no version loaded", reason="ENCODER_NOT_LOADED")
+    async def _compute(self, encoder: str, tensors: Sequence[InferInput]) -> Any:
+        placement = await self._placement(encoder)
         try:
-            # Requests that name no version get the highest that is loaded.
-            spec = spec_from_config(config, max(metadata.versions, key=int))
-        except ConfigError as error:
-            self._specs.pop(encoder, None)
-            raise Unavailable(str(error), reason="ENCODER_NOT_LOADED") from None
-        if spec != self._specs.get(encoder):
-            self._specs[encoder] = spec
-            self._turnstiles[encoder] = self._turnstile(config)
-        return spec
+            return await self._send(placement, tensors)
+        except Unserved:
+            now = await self._placement(encoder, read_after=time.monotonic())
+            if now == placement:
+                raise
+            return await self._send(now, tensors)
 
-    def _turnstile(self, config: Any) -> Turnstile:
-        """Twice as many runs as instances: while one is computed the next is on its way."""
-        instances = sum(max(g.count, 1) * max(len(g.gpus), 1) for g in config.instance_group)
-        preferred = max(config.dynamic_batching.preferred_batch_size, default=0)
-        return Turnstile(
-            runs=2 * max(instances, 1),
-            run_rows=preferred or max(config.max_batch_size, 1),
-            waiting_rows=self._queue_rows,
+    async def _send(self, placement: Placement, tensors: Sequence[InferInput]) -> Any:
+        """One RPC, which gRPC may try several times. Raises `Unserved` when no Triton of the
+        placement took it."""
+        spec = placement.spec
+        left = deadline.remaining()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded
+        callers = left is not None and left < self._timeout_s
+        timeout = left if callers else self._timeout_s
+        try:
+            async with self._channels.to(placement.addresses) as client:
+                return await client.infer(spec.name, tensors, spec.version, client_timeout=timeout)
+        except InferenceServerException as error:
+            if callers and error.status() == "StatusCode.DEADLINE_EXCEEDED":
+                raise DeadlineExceeded from error
+            raise translated(error, ", ".join(placement.addresses)) from error
+
+    async def _placement(self, name: str, read_after: float = float("-inf")) -> Placement:
+        """Where requests go: as read last if that began after the moment `read_after` and found
+        something, else as it is now. Calls at the same time share a reading."""
+        encoder = self._encoders.get(name)
+        if encoder is None:
+            turnstile = Turnstile(runs=1, run_rows=1, waiting_rows=self._queue_rows)
+            encoder = self._encoders[name] = _Encoder(turnstile)
+        if encoder.placement and encoder.read_at > read_after:
+            return encoder.placement
+        asked_at = time.monotonic()
+        async with encoder.reading:
+            since = read_after if encoder.placement else asked_at
+            if encoder.read_at <= since:
+                await self._read(name, encoder)
+        if encoder.placement:
+            return encoder.placement
+        assert encoder.fault, "a reading finds a placement or a fault"
+        raise type(encoder.fault)(encoder.fault.message, reason=encoder.fault.reason)
+
+    async def _read(self, name: str, encoder: _Encoder) -> None:
+        started_at = time.monotonic()
+        try:
+            offers = await self._replicas.offers(name)
+        except (NotFound, Unavailable) as fault:
+            encoder.placement, encoder.fault = None, fault
+            if isinstance(fault, (NotFound, Unreadable)):
+                encoder.spec = None
+        else:
+            placement = place(offers, encoder.spec)
+            if placement != encoder.placement:
+                _tell_who_is_left_out(placement, offers.keys())
+            encoder.spec, encoder.placement, encoder.fault = placement.spec, placement, None
+            # Twice as many runs as instances: while one is computed the next is on its way.
+            encoder.turnstile.resize(runs=2 * placement.instances, run_rows=placement.batch_rows)
+        encoder.read_at = started_at
+        await self._channels.keep(self._wanted())
+
+    def _wanted(self) -> Collection[tuple[Address, ...]]:
+        """The sets of Tritons that there are channels for."""
+        placements = (encoder.placement for encoder in self._encoders.values())
+        wanted = {placement.addresses for placement in placements if placement}
+        return wanted.union((address,) for address in self._replicas.addresses)
+
+
+def _tell_who_is_left_out(placement: Placement, able: Collection[Address]) -> None:
+    spec, left_out = placement.spec, set(able).difference(placement.addresses)
+    if left_out:
+        _log.warning(
+            "%s: requests ask for version %s; Triton at %s has other weights and is left out",
+            spec.name,
+            spec.version,
+            ", ".join(sorted(left_out)),
         )
-
-    async def _config(self, encoder: str) -> Any:
-        call = self._client.get_model_config(encoder, client_timeout=CONTROL_TIMEOUT_S)
-        return (await self._answer(encoder, call)).config
-
-    async def _index(self) -> Any:
-        """One entry a version of each model in the repository, loaded or not."""
-        call = self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
-        try:
-            return (await call).models
-        except InferenceServerException as error:
-            raise self._translated(error) from error
-
-    async def _answer(self, encoder: str, call: Awaitable[Any]) -> Any:
-        """Await an RPC about `encoder`; its failure is raised as one of Triptych's errors."""
-        try:
-            return await call
-        except InferenceServerException as error:
-            if error.status() == "StatusCode.NOT_FOUND":
-                raise await self._absence(encoder) from error
-            raise self._translated(error) from error
-
-    async def _absence(self, encoder: str) -> TriptychError:
-        """Why Triton does not serve `encoder`: the repository lacks it, or it is not loaded."""
-        for model in await self._index():
-            if model.name == encoder:
-                state = model.state.lower() or "not loaded"
-                cause = f": {_first_line(model.reason)}" if model.reason else ""
-                return Unavailable(f"{encoder} is {state}{cause}", reason="ENCODER_NOT_LOADED")
-        return _not_found(encoder)
-
-    def _translated(self, error: InferenceServerException) -> TriptychError:
-        message = _first_line(error.message().removeprefix("[request id: <id_unknown>] "))
-        match error.status():
-            case "StatusCode.INVALID_ARGUMENT":
-                return InvalidArgument("inputs", message)
-            case "StatusCode.UNAVAILABLE" if QUEUE_FULL in message:
-                return ResourceExhausted(f"Triton's queue is full: {message}")
-            case "StatusCode.UNAVAILABLE" | "StatusCode.DEADLINE_EXCEEDED" | "StatusCode.CANCELLED":
-                return Unavailable(f"Triton at {self._url} does not answer: {message}")
-            case _:
-                return Internal(f"the encoder failed: {message}", reason="ENCODER_FAILED")
-
-
-def _not_found(encoder: str) -> NotFound:
-    return NotFound(f"the repository has no encoder {encoder!r}", reason="ENCODER_NOT_FOUND")
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]
 
 
 def _tensor(name: str, array: npt.NDArray[Any]) -> InferInput:

@@ -36,11 +36,19 @@ class Turnstile:
     """
 
     def __init__(self, *, runs: int, run_rows: int, waiting_rows: int) -> None:
-        self._free = runs
+        self._runs = runs
+        self._free = runs  # negative while more are out than may be now
         self._run_rows = run_rows
         self._capacity = waiting_rows
         self._waiting_rows = 0
         self._lanes: dict[Hashable, deque[_Ticket]] = {}
+
+    def resize(self, *, runs: int, run_rows: int) -> None:
+        """Change the bounds of what may be out."""
+        self._free += runs - self._runs
+        self._runs = runs
+        self._run_rows = run_rows
+        self._admit()
 
     @asynccontextmanager
     async def passage(self, shape: Hashable, rows: int) -> AsyncIterator[None]:
@@ -64,7 +72,7 @@ class Turnstile:
                 self._come_back(ticket.run)
 
     def _admit(self) -> None:
-        while self._free and self._lanes:
+        while self._free > 0 and self._lanes:
             shape = next(iter(self._lanes))
             lane = self._lanes.pop(shape)
             self._start_run(lane)

@@ -1,0 +1,47 @@
+"""Triton's errors, told as Triptych's."""
+
+from tritonclient.utils import InferenceServerException
+
+from triptych_server.errors import (
+    Internal,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    TriptychError,
+    Unavailable,
+)
+
+QUEUE_FULL = "Exceeds maximum queue size"  # Triton's words; the status is a plain UNAVAILABLE
+NO_ID = "[request id: <id_unknown>] "
+
+
+class Unserved(Unavailable):
+    """Triton is not there, or no longer has what it was asked for."""
+
+
+def translated(error: InferenceServerException, tritons: str) -> TriptychError:
+    """Why an RPC to `tritons` failed."""
+    message = first_line((error.message() or "").removeprefix(NO_ID))
+    match error.status():
+        case "StatusCode.INVALID_ARGUMENT":
+            return InvalidArgument("inputs", message)
+        case "StatusCode.NOT_FOUND":
+            return Unserved(message, reason="ENCODER_NOT_LOADED")
+        case "StatusCode.UNAVAILABLE" if QUEUE_FULL in message:
+            return ResourceExhausted(f"Triton's queue is full: {message}")
+        case "StatusCode.UNAVAILABLE":
+            return Unserved(f"Triton at {tritons} does not answer: {message}")
+        case "StatusCode.DEADLINE_EXCEEDED" | "StatusCode.CANCELLED":
+            return Unavailable(f"Triton at {tritons} does not answer in time: {message}")
+        case _:
+            return Internal(f"the encoder failed: {message}", reason="ENCODER_FAILED")
+
+
+def not_found(encoder: str) -> NotFound:
+    """The error about a model that is missing, or no encoder."""
+    return NotFound(f"the repository has no encoder {encoder!r}", reason="ENCODER_NOT_FOUND")
+
+
+def first_line(text: str) -> str:
+    """Triton adds the stack of its Python backends below it."""
+    return text.partition("\n")[0]

@@ -1,0 +1,155 @@
+"""One Triton, as it is asked what it serves."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tritonclient.utils import InferenceServerException
+
+from triptych_server.engines.encoders.parameters import ConfigError
+from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
+from triptych_server.engines.encoders.triton_addresses import Address
+from triptych_server.engines.encoders.triton_channels import Channels
+from triptych_server.engines.encoders.triton_errors import first_line, not_found, translated
+from triptych_server.engines.encoders.triton_statistics import Counts, counts_by_model
+from triptych_server.errors import TriptychError, Unavailable
+
+ROLE = "triptych.role"
+TIMEOUT_S = 5.0
+LOST_TIMEOUT_S = 1.0  # one that did not answer last holds up the others no longer than this
+
+_log = logging.getLogger(__name__)
+
+
+class Unreadable(Unavailable):
+    """The encoder's config.pbtxt is not one that Triptych can serve."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A version of an encoder that one Triton can run now, and what that Triton runs at once."""
+
+    spec: EncoderSpec
+    instances: int
+    batch_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Names of the models in a repository, and of those that are loaded."""
+
+    models: frozenset[str]
+    loaded: frozenset[str]
+
+
+class Replica:
+    """The Triton at `address`. That it stops answering is logged once, as is its return; one that
+    is not `expected` to answer from the start is told of when it first does."""
+
+    def __init__(self, address: Address, channels: Channels, *, expected: bool) -> None:
+        self.address = address
+        self._channels = channels
+        self._answers = expected
+
+    async def offers(self, encoder: str) -> Sequence[Offer]:
+        """At least one version. Raises `NotFound` and `Unavailable`."""
+        offers: Sequence[Offer | None] = []
+        async with self._asked() as client:
+            try:
+                metadata = await client.get_model_metadata(encoder, client_timeout=self._timeout_s)
+                offers = await asyncio.gather(
+                    *(self._offer(client, encoder, version) for version in metadata.versions)
+                )
+            except InferenceServerException as error:
+                if error.status() != "StatusCode.NOT_FOUND":
+                    raise
+        ready = [offer for offer in offers if offer]
+        if not ready:
+            raise await self._absence(encoder)
+        return ready
+
+    async def listing(self) -> Listing:
+        """Raises `Unavailable`."""
+        entries = await self._index()
+        return Listing(
+            models=frozenset(entry.name for entry in entries),
+            loaded=frozenset(entry.name for entry in entries if entry.state == "READY"),
+        )
+
+    async def statistics(self) -> Mapping[str, Counts]:
+        """What was counted of each model since it was loaded; empty if it does not tell."""
+        try:
+            async with self._channels.to((self.address,)) as client:
+                answer = await client.get_inference_statistics(client_timeout=self._timeout_s)
+        except InferenceServerException as error:
+            _log.debug("no statistics of Triton at %s: %s", self.address, error)
+            return {}
+        return counts_by_model(answer)
+
+    @property
+    def _timeout_s(self) -> float:
+        return TIMEOUT_S if self._answers else LOST_TIMEOUT_S
+
+    async def _offer(self, client: Any, encoder: str, version: str) -> Offer | None:
+        """None while this version cannot serve."""
+        answer, ready = await asyncio.gather(
+            client.get_model_config(encoder, version, client_timeout=self._timeout_s),
+            client.is_model_ready(encoder, version, client_timeout=self._timeout_s),
+        )
+        config = answer.config
+        if ROLE not in config.parameters:
+            raise not_found(encoder)
+        try:
+            spec = spec_from_config(config, version)
+        except ConfigError as error:
+            raise Unreadable(str(error), reason="ENCODER_NOT_LOADED") from None
+        preferred = max(config.dynamic_batching.preferred_batch_size, default=0)
+        instances = sum(max(g.count, 1) * max(len(g.gpus), 1) for g in config.instance_group)
+        batch_rows = preferred or max(config.max_batch_size, 1)
+        return Offer(spec, max(instances, 1), batch_rows) if ready else None
+
+    async def _absence(self, encoder: str) -> TriptychError:
+        """Why it does not serve `encoder`: the repository lacks it, or it is not loaded."""
+        versions = [entry for entry in await self._index() if entry.name == encoder]
+        if not versions:
+            return not_found(encoder)
+        entry = next((each for each in versions if each.state != "READY"), None)
+        if entry is None:
+            state, cause = "being exchanged, or Triton is shutting down", ""
+        else:
+            state, cause = entry.state.lower() or "not loaded", first_line(entry.reason)
+        message = f"{encoder} is {state}{': ' if cause else ''}{cause}"
+        return Unavailable(message, reason="ENCODER_NOT_LOADED")
+
+    async def _index(self) -> Sequence[Any]:
+        """One entry a version of each model in the repository, loaded or not."""
+        async with self._asked() as client:
+            answer = await client.get_model_repository_index(client_timeout=self._timeout_s)
+        return list(answer.models)
+
+    @asynccontextmanager
+    async def _asked(self) -> AsyncIterator[Any]:
+        """A client of this Triton; what its RPCs fail of is raised as Triptych's errors."""
+        try:
+            async with self._channels.to((self.address,)) as client:
+                yield client
+        except InferenceServerException as error:
+            failure = translated(error, self.address)
+            if isinstance(failure, Unavailable):
+                self._note(failure.message)
+            raise failure from error
+        except TriptychError:
+            self._note(None)
+            raise
+        self._note(None)
+
+    def _note(self, fault: str | None) -> None:
+        """`fault` says why it does not answer."""
+        if self._answers and fault:
+            _log.warning("%s", fault)
+        elif not self._answers and not fault:
+            _log.info("Triton at %s answers", self.address)
+        self._answers = not fault

@@ -1,0 +1,108 @@
+"""What Triton counts of its models, as means of the last seconds.
+
+Triton tells nothing of a single request, but adds up rows, batches and waiting times.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from triptych_server.engines.encoders.triton_addresses import Address
+
+PERIOD_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Sums over all versions of a model: rows computed, in how many batches, and the nanoseconds
+    that `requests` waited for theirs."""
+
+    rows: int = 0
+    batches: int = 0
+    requests: int = 0
+    queue_ns: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(
+            self.rows + other.rows,
+            self.batches + other.batches,
+            self.requests + other.requests,
+            self.queue_ns + other.queue_ns,
+        )
+
+    def since(self, earlier: "Counts") -> "Counts":
+        """What came after `earlier`: all of it when counting has begun anew meanwhile."""
+        if self.batches < earlier.batches or self.requests < earlier.requests:
+            return self
+        return Counts(
+            self.rows - earlier.rows,
+            self.batches - earlier.batches,
+            self.requests - earlier.requests,
+            max(self.queue_ns - earlier.queue_ns, 0),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Rows of a batch, and nanoseconds that a request waited in Triton."""
+
+    batch_rows: float
+    queue_ns: float
+
+
+CountsByTriton = Mapping[Address, Mapping[str, Counts]]
+
+
+class Statistics:
+    """Recent means of each model over all Tritons. `poll` asks them; it is called about once a
+    second while there is traffic, and nobody waits for it."""
+
+    def __init__(self, poll: Callable[[], Awaitable[CountsByTriton]]) -> None:
+        self._poll = poll
+        self._polled_at = -PERIOD_S
+        self._task: asyncio.Task[None] | None = None
+        self._counts: dict[Address, Mapping[str, Counts]] = {}
+        self._means: dict[str, Means] = {}
+
+    def means(self, model: str) -> Means | None:
+        """None before there are any. Call it at every request: it is what tells of traffic."""
+        now = time.monotonic()
+        if now - self._polled_at >= PERIOD_S and (self._task is None or self._task.done()):
+            self._polled_at = now
+            self._task = asyncio.create_task(self._read())
+        return self._means.get(model)
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _read(self) -> None:
+        recent: dict[str, Counts] = {}
+        polled = await self._poll()
+        for address, models in polled.items():
+            earlier = self._counts.get(address)
+            if earlier is not None:  # what a Triton counted before it was known is no news
+                for model, counts in models.items():
+                    more = counts.since(earlier.get(model, Counts()))
+                    recent[model] = recent.get(model, Counts()) + more
+        self._counts |= polled
+        for model, counts in recent.items():
+            if counts.batches and counts.requests:
+                rows, queue_ns = counts.rows / counts.batches, counts.queue_ns / counts.requests
+                self._means[model] = Means(rows, queue_ns)
+
+
+def counts_by_model(answer: Any) -> Mapping[str, Counts]:
+    """Read Triton's ModelStatisticsResponse."""
+    counts: dict[str, Counts] = {}
+    for each in answer.model_stats:
+        waited = each.inference_stats.queue
+        version = Counts(each.inference_count, each.execution_count, waited.count, waited.ns)
+        counts[each.name] = counts.get(each.name, Counts()) + version
+    return counts
