@@ -37,6 +37,7 @@ from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.retrieval import Retrieval
+from triptych_server.capabilities.sights import Sights
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
@@ -167,10 +168,12 @@ class Gateway:
                 SearchService(retrieval, bounds), server
             )
         if Service.VISION_LANGUAGE in settings.services:
-            prefixes = ImagePrefixes(encoding)
+            sights = Sights(
+                ImagePrefixes(encoding), executor, longest_side=settings.max_picture_side
+            )
             scorer = CaptionScorer(catalog, embedder, matcher)
-            captioner = Captioner(catalog, prefixes, scorer, queue=settings.generator_queue)
-            answerer, chat = Answerer(catalog, prefixes), Chat(catalog, prefixes)
+            captioner = Captioner(catalog, sights, scorer, queue=settings.generator_queue)
+            answerer, chat = Answerer(catalog, sights), Chat(catalog, sights)
             vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(
                 VisionLanguageService(captioner, answerer, chat), server
             )

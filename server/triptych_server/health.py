@@ -46,8 +46,11 @@ class HealthMonitor:
     async def check(self) -> None:
         """Read the models again, ask the engines for them, and publish."""
         unread = await _fault_of(self._catalog.refresh())
-        for task in filter(None, {*self._services.values(), *self._required}):
-            fault = unread or await _fault_of(self._catalog.check(task))
+        tasks = [task for task in {*self._services.values(), *self._required} if task]
+        # Side by side: an engine that is slow to answer holds up no other's health.
+        faults = await asyncio.gather(*(_fault_of(self._catalog.check(task)) for task in tasks))
+        for task, found in zip(tasks, faults, strict=True):
+            fault = unread or found
             if task not in self._faults or fault != self._faults[task]:
                 self._log(task, fault)
             self._faults[task] = fault

@@ -90,6 +90,13 @@ class Settings(BaseSettings):
     generator_cache_bytes: int = Field(
         1024 * MIB, ge=MIB, description="Keys and values that a generator holds of running texts."
     )
+    max_picture_side: int = Field(
+        1344,
+        ge=64,
+        le=8192,
+        description="Pixels of the longer side of a picture for models that see by themselves; "
+        "larger ones are shrunk.",
+    )
     max_message_bytes: int = Field(64 * MIB, ge=MIB, description="Largest request and response.")
     max_calls: int = Field(1024, ge=1, description="RPCs of one request handled at once.")
     max_call_bytes: int = Field(

@@ -8,10 +8,9 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.completions import Completion, Usage
 from triptych_server.capabilities.generation import Generation, prompt_too_long
-from triptych_server.capabilities.image_prefixes import ImagePrefix, ImagePrefixes
 from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.models import ModelCatalog
-from triptych_server.capabilities.prompting import continuation, question_prompt
+from triptych_server.capabilities.sights import Sights
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Image
@@ -43,20 +42,12 @@ class Choice:
     times: StageTimes
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A question in the form of its model; `tokens` counts the picture too."""
-
-    prompt: str
-    tokens: int
-
-
 class Answerer:
     """Answers questions about one picture with the models of a catalog."""
 
-    def __init__(self, catalog: ModelCatalog, prefixes: ImagePrefixes) -> None:
+    def __init__(self, catalog: ModelCatalog, sights: Sights) -> None:
         self._catalog = catalog
-        self._prefixes = prefixes
+        self._sights = sights
 
     async def answer(
         self, model: str, image: Image, question: str, generation: Generation
@@ -64,18 +55,18 @@ class Answerer:
         """Answer freely. Raises errors about `question`, `generation` and `image`."""
         language = LanguageModel.named(self._catalog, model)
         generation.check_supported(language.spec)
-        asked = await _in_form(language, question)
-        sampling = generation.within(language.spec, asked.tokens, "question")
+        asked = language.form.question(question)
+        sampling = generation.within(language.spec, await language.count(asked), "question")
         language.check_room()
-        prefix = await self._encode(language, image)
-        written = await language.write([prefix.soft], asked.prompt, sampling)
+        seen = await self._sights.see(language.model, image, field="image")
+        written = await language.write(asked.prompt([seen.sight]), sampling, "question")
         [completion] = written.completions
         return Answer(
             model=language.model.name,
             text=completion.text.strip(),
             completion=completion,
             usage=written.usage,
-            times=prefix.times.then(written.times),
+            times=seen.times.then(written.times),
         )
 
     async def choose(
@@ -90,14 +81,16 @@ class Answerer:
                 reason="CHOICES_NOT_SUPPORTED",
                 field="choices",
             )
-        asked = await _in_form(language, question)
-        if asked.tokens + CHOICE_TOKENS > language.spec.context_length:
-            raise prompt_too_long(language.spec, "question", asked.tokens)
-        continuations = [continuation(asked.prompt, choice) for choice in choices]
+        asked = language.form.question(question)
+        tokens = await language.count(asked)
+        if tokens + CHOICE_TOKENS > language.spec.context_length:
+            raise prompt_too_long(language.spec, "question", tokens)
+        continuations = list(map(asked.continuation, choices))
         language.check_room()
-        prefix = await self._encode(language, image)
+        seen = await self._sights.see(language.model, image, field="image")
         try:
-            scores = await language.score([prefix.soft], asked.prompt, continuations)
+            prompt = asked.prompt([seen.sight])
+            scores = await language.score(prompt, continuations, "question")
         except InvalidArgument as error:
             raise error.at(error.field.replace("continuations", "choices")) from None
         likelihoods = np.array(scores.log_probabilities, np.float64)
@@ -107,19 +100,8 @@ class Answerer:
             log_probabilities=scores.log_probabilities,
             probabilities=_shares(likelihoods).tolist(),
             usage=Usage(scores.cost.prompt_tokens),
-            times=prefix.times.then(StageTimes.of_scoring(scores.cost)),
+            times=seen.times.then(StageTimes.of_scoring(scores.cost)),
         )
-
-    async def _encode(self, language: LanguageModel, image: Image) -> ImagePrefix:
-        try:
-            return await self._prefixes.encode(language.model, image)
-        except InvalidArgument as error:
-            raise error.within("image") from None
-
-
-async def _in_form(language: LanguageModel, question: str) -> _Question:
-    prompt = question_prompt(language.spec.templates, question)
-    return _Question(prompt, await language.count(prompt, pictures=1))
 
 
 def _shares(log_probabilities: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

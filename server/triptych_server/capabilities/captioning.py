@@ -8,11 +8,12 @@ from enum import StrEnum
 from triptych_server.capabilities.caption_scores import CaptionScorer, Scorers
 from triptych_server.capabilities.completions import Completion, Usage
 from triptych_server.capabilities.concurrency import Patience, run_all
+from triptych_server.capabilities.forms import Draft
 from triptych_server.capabilities.generation import Generation
-from triptych_server.capabilities.image_prefixes import ImagePrefixes
 from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.outcomes import outcome
+from triptych_server.capabilities.sights import Sights
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.generators.protocol import Sampling
 from triptych_server.errors import TriptychError
@@ -84,6 +85,7 @@ class _Job:
 
     query: CaptionQuery
     language: LanguageModel
+    draft: Draft
     sampling: Sampling
     scorers: Scorers
     encoding: Patience = field(default_factory=Patience)
@@ -97,10 +99,10 @@ class Captioner:
     no call asks for more at once."""
 
     def __init__(
-        self, catalog: ModelCatalog, prefixes: ImagePrefixes, scorer: CaptionScorer, *, queue: int
+        self, catalog: ModelCatalog, sights: Sights, scorer: CaptionScorer, *, queue: int
     ) -> None:
         self._catalog = catalog
-        self._prefixes = prefixes
+        self._sights = sights
         self._scorer = scorer
         self._side_by_side = min(queue, SIDE_BY_SIDE)
 
@@ -128,24 +130,23 @@ class Captioner:
         language = LanguageModel.named(self._catalog, query.model)
         query.generation.check_supported(language.spec)
         scorers = self._scorer.select(query.clip_model, query.itm_model)
-        tokens = await language.count(query.prompt, pictures=1)
-        sampling = query.generation.within(language.spec, tokens, "prompt")
+        draft = language.form.caption(query.prompt)
+        sampling = query.generation.within(language.spec, await language.count(draft), "prompt")
         language.check_room()
-        return _Job(query, language, sampling, scorers)
+        return _Job(query, language, draft, sampling, scorers)
 
     async def _caption(self, job: _Job, image: Image) -> Captions:
         query = job.query
-        prefix = await job.encoding.admitted(
-            lambda: self._prefixes.encode(
-                job.language.model, image, patches_of=job.scorers.patch_space
-            )
+        seen = await job.encoding.admitted(
+            lambda: self._sights.see(job.language.model, image, patches_of=job.scorers.patch_space)
         )
+        prompt = job.draft.prompt([seen.sight])
         written = await job.generating.admitted(
-            lambda: job.language.write([prefix.soft], query.prompt, job.sampling)
+            lambda: job.language.write(prompt, job.sampling, "prompt")
         )
         texts = [(query.prompt + each.text).strip() for each in written.completions]
         scores = await job.scoring.admitted(
-            lambda: self._scorer.score(job.scorers, image, prefix.patches, texts)
+            lambda: self._scorer.score(job.scorers, image, seen.patches, texts)
         )
         captions = [
             Caption(text, completion, clip, itm)
@@ -153,7 +154,7 @@ class Captioner:
                 texts, written.completions, scores.clip, scores.itm, strict=True
             )
         ]
-        times = prefix.times.then(written.times).then(scores.times)
+        times = seen.times.then(written.times).then(scores.times)
         return Captions(_ordered(captions, query), written.usage, times)
 
 

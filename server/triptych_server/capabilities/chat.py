@@ -8,17 +8,17 @@ from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.conversation import (
     Conversation,
     Excerpt,
-    Picture,
+    Shown,
+    hear,
     longest_that_fits,
-    pictures_of,
 )
 from triptych_server.capabilities.generation import Generation
-from triptych_server.capabilities.image_prefixes import ImagePrefix, ImagePrefixes
 from triptych_server.capabilities.language_models import LanguageModel
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.sights import Seen, Sights
+from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.generators.protocol import Finish, Sampling
-from triptych_server.errors import InvalidArgument
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +35,22 @@ class ChatEnd:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A conversation that was found to be in order, and what will continue it."""
+    """A conversation that was found to be in order, and what will continue it. `pictures` are those
+    that the excerpt shows, `last` is the path of the last message."""
 
     language: LanguageModel
-    pictures: Sequence[Picture]
+    pictures: Sequence[Shown]
     excerpt: Excerpt
     sampling: Sampling
+    last: str
 
 
 class Chat:
     """Continues conversations with the models of a catalog."""
 
-    def __init__(self, catalog: ModelCatalog, prefixes: ImagePrefixes) -> None:
+    def __init__(self, catalog: ModelCatalog, sights: Sights) -> None:
         self._catalog = catalog
-        self._prefixes = prefixes
+        self._sights = sights
 
     async def reply(
         self, model: str, conversation: Conversation, generation: Generation
@@ -60,18 +62,16 @@ class Chat:
         the iterator ends the generation.
         """
         job = await self._prepare(model, conversation, generation)
-        prefixes = await run_all(
-            self._encode(job.language.model, picture) for picture in job.pictures
-        )
-        soft = [prefix.soft for prefix in prefixes]
+        seen = await run_all(self._see(job.language, picture) for picture in job.pictures)
+        prompt = job.excerpt.draft.prompt([each.sight for each in seen])
         progress, ends = Progress(), Ends()
-        async with job.language.deltas(soft, job.excerpt.text, job.sampling) as deltas:
+        async with job.language.deltas(prompt, job.sampling, job.last) as deltas:
             async for delta in deltas:
                 progress.add(delta)
                 if piece := ends.strip(delta.text):
                     yield piece
         [completion] = progress.completions
-        times = StageTimes.longest(prefix.times for prefix in prefixes)
+        times = StageTimes.longest(each.times for each in seen)
         yield ChatEnd(
             model=job.language.model.name,
             finish=completion.finish,
@@ -83,26 +83,21 @@ class Chat:
 
     async def _prepare(self, name: str, conversation: Conversation, generation: Generation) -> _Job:
         """Everything that can be refused before any work."""
-        language = LanguageModel.named(self._catalog, name)
+        language = LanguageModel.named(self._catalog, name, Task.CHAT)
         spec = language.spec
         generation.check_supported(spec)
-        pictures = pictures_of(conversation, spec)
-        excerpt = await longest_that_fits(
-            language,
-            conversation,
-            pictures=len(pictures),
-            reserve=generation.reserve(spec.context_length),
-        )
+        heard = hear(conversation, spec)
+        reserve = generation.reserve(spec.context_length)
+        excerpt = await longest_that_fits(language, heard.said, reserve=reserve)
         last = f"messages[{len(conversation) - 1}]"
         sampling = generation.within(spec, excerpt.tokens, last)
         language.check_room()
-        return _Job(language, pictures, excerpt, sampling)
+        pictures = [heard.pictures[number] for number in excerpt.draft.pictures]
+        return _Job(language, pictures, excerpt, sampling, last)
 
-    async def _encode(self, model: Model, picture: Picture) -> ImagePrefix:
-        try:
-            return await self._prefixes.encode(model, picture.image)
-        except InvalidArgument as error:
-            raise error.within(f"{picture.field}.image") from None
+    async def _see(self, language: LanguageModel, picture: Shown) -> Seen:
+        field = f"{picture.field}.image"
+        return await self._sights.see(language.model, picture.image, field=field)
 
 
 class Ends:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from triptych_server.capabilities.forms import Draft, Place, Said
 from triptych_server.capabilities.generation import prompt_too_long
 from triptych_server.capabilities.language_models import LanguageModel
-from triptych_server.capabilities.prompting import Turn, conversation_prompt
 from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Content, Image, Text
@@ -18,7 +18,7 @@ _CHARACTERS_PER_TOKEN = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class Shown:
     """A picture of a conversation, and the path of its content."""
 
     image: Image
@@ -26,82 +26,87 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True)
-class Excerpt:
-    """The end of a conversation as a prompt; `tokens` counts its pictures too."""
+class Heard:
+    """A conversation with its pictures apart: places have their numbers."""
 
-    text: str
+    said: Sequence[Said]
+    pictures: Sequence[Shown]
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """The end of a conversation, to be continued; `tokens` counts its pictures too."""
+
+    draft: Draft
     tokens: int
     trimmed_messages: int
 
 
-def pictures_of(conversation: Conversation, spec: GeneratorSpec) -> list[Picture]:
-    """The pictures in their order; raises `InvalidArgument` if they are more than a model takes."""
-    pictures = [
-        Picture(content, f"messages[{i}].contents[{j}]")
-        for i, contents in enumerate(conversation)
-        for j, content in enumerate(contents)
-        if not isinstance(content, Text)
-    ]
-    if len(pictures) > spec.max_prefixes:
+def hear(conversation: Conversation, spec: GeneratorSpec) -> Heard:
+    """Take the pictures out; raises `InvalidArgument` if they are more than a model takes."""
+    said: list[Said] = []
+    pictures: list[Shown] = []
+    for i, contents in enumerate(conversation):
+        parts: list[Text | Place] = []
+        for j, content in enumerate(contents):
+            if isinstance(content, Text):
+                parts.append(content)
+            else:
+                parts.append(Place(len(pictures)))
+                pictures.append(Shown(content, f"messages[{i}].contents[{j}]"))
+        said.append(parts)
+    if len(pictures) > spec.most_pictures:
         raise InvalidArgument(
-            pictures[spec.max_prefixes].field,
-            f"the model {spec.model!r} takes {spec.max_prefixes} pictures a conversation, "
+            pictures[spec.most_pictures].field,
+            f"the model {spec.model!r} takes {spec.most_pictures} pictures a conversation, "
             f"this one has {len(pictures)}",
             reason="TOO_MANY_IMAGES",
         )
-    return pictures
+    return Heard(said, pictures)
 
 
 async def longest_that_fits(
-    language: LanguageModel, conversation: Conversation, *, pictures: int, reserve: int
+    language: LanguageModel, said: Sequence[Said], *, reserve: int
 ) -> Excerpt:
-    """As many of the last turns as, with all `pictures`, leave `reserve` tokens of the context.
+    """As many of the last turns as leave `reserve` tokens of the context.
 
     The last message is never left out, though it may leave less; `InvalidArgument` is raised if it
     has more characters than a context can hold.
     """
-    spec = language.spec
-    turns = _recent_turns(conversation, spec)
-    dropped = len(conversation) // 2 - len(turns)
-    last = _text(conversation[-1])
+    context = language.spec.context_length
+    dropped = _beyond_any_context(said, language.spec)
 
-    async def without(oldest: int) -> Excerpt:
-        text = conversation_prompt(spec.templates, turns[oldest:], last)
-        tokens = await language.count(text, pictures=pictures)
-        return Excerpt(text, tokens, 2 * (dropped + oldest))
+    async def without(turns: int) -> Excerpt:
+        draft = language.form.conversation(said, 2 * turns)
+        return Excerpt(draft, await language.count(draft), 2 * turns)
 
     best = None
-    too_few, enough = -1, len(turns)
+    too_few, enough = dropped - 1, len(said) // 2
     while enough - too_few > 1:
-        oldest = 0 if too_few < 0 else (too_few + enough) // 2  # most conversations fit whole
-        tried = await without(oldest)
-        if tried.tokens + reserve <= spec.context_length:
-            best, enough = tried, oldest
+        # Most conversations fit whole.
+        turns = dropped if too_few < dropped else (too_few + enough) // 2
+        tried = await without(turns)
+        if tried.tokens + reserve <= context:
+            best, enough = tried, turns
         else:
-            too_few = oldest
+            too_few = turns
     return best or await without(enough)
 
 
-def _recent_turns(conversation: Conversation, spec: GeneratorSpec) -> list[Turn]:
-    """The last turns, without those that nobody needs to tokenise to know that they do not fit."""
+def _beyond_any_context(said: Sequence[Said], spec: GeneratorSpec) -> int:
+    """Turns at the beginning that nobody needs to tokenise to know that they do not fit."""
     most = spec.context_length * _CHARACTERS_PER_TOKEN
-    size = _size(conversation[-1])
+    last = len(said) - 1
+    size = _size(said[last])
     if size > most:
-        last = f"messages[{len(conversation) - 1}]"
-        raise prompt_too_long(spec, last, size // _CHARACTERS_PER_TOKEN, at_least=True)
-    turns: list[Turn] = []
-    for question in range(len(conversation) - 3, -1, -2):
-        asked, said = conversation[question : question + 2]
-        size += _size(asked) + _size(said)
+        tokens = size // _CHARACTERS_PER_TOKEN
+        raise prompt_too_long(spec, f"messages[{last}]", tokens, at_least=True)
+    for question in range(last - 2, -1, -2):
+        size += _size(said[question]) + _size(said[question + 1])
         if size > most:
-            break
-        turns.append(Turn(_text(asked), _text(said)))
-    return turns[::-1]
+            return question // 2 + 1
+    return 0
 
 
-def _size(contents: Sequence[Content]) -> int:
-    return sum(len(content.text) for content in contents if isinstance(content, Text))
-
-
-def _text(contents: Sequence[Content]) -> str:
-    return " ".join(content.text.strip() for content in contents if isinstance(content, Text))
+def _size(said: Said) -> int:
+    return sum(len(part.text) for part in said if isinstance(part, Text))

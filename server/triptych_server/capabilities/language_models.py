@@ -4,94 +4,101 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from triptych_server.capabilities.chat_form import ChatForm
+from triptych_server.capabilities.completion_form import CompletionForm
 from triptych_server.capabilities.completions import Progress
+from triptych_server.capabilities.forms import Draft, Form
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
-from triptych_server.engines.generators.protocol import (
-    Delta,
-    Generator,
-    Prompt,
-    Sampling,
-    Scores,
-    SoftPrefix,
-)
+from triptych_server.engines.generators.protocol import Delta, Generator, Prompt, Sampling, Scores
 from triptych_server.engines.generators.spec import GeneratorSpec
-from triptych_server.errors import Internal, InvalidArgument
-from triptych_server.media.content import Text
+from triptych_server.errors import Internal, InvalidArgument, TriptychError, Unavailable
 
 
 @dataclass(frozen=True, slots=True)
 class LanguageModel:
-    """A model that continues pictures with text: `generator` does, and `spec` describes it.
+    """A model that writes: `generator` does, `spec` describes it, and `form` says how it is asked.
 
-    The pictures of a prompt stand before its text, wherever people put them: BLIP-2 learnt no other
-    order. What the generator refuses of a prompt that was found to fit is `Internal`.
+    What the generator refuses of a prompt that was found to fit is `Internal`, but for the length
+    of a chat model's: nobody but its server knows how many tokens a picture takes.
     """
 
     model: Model
     spec: GeneratorSpec
     generator: Generator
+    form: Form
 
     @classmethod
-    def named(cls, catalog: ModelCatalog, name: str) -> "LanguageModel":
-        """That of the model `name`, or of the default for an empty one.
+    def named(
+        cls, catalog: ModelCatalog, name: str, task: Task = Task.VISION_LANGUAGE
+    ) -> "LanguageModel":
+        """That of the model `name`, or of the task's default for an empty one.
 
         Raises as `ModelCatalog.get` and `ModelCatalog.generator`.
         """
-        model = catalog.get(name, Task.VISION_LANGUAGE)
-        assert model.generator is not None, "a model of this task has a generator"
-        return cls(model, model.generator, catalog.generator(model))
+        model = catalog.get(name, task)
+        spec = model.generator
+        assert spec is not None, "a model of such a task has a generator"
+        generator = catalog.generator(model)
+        if not spec.context_length:
+            raise Unavailable(
+                f"the server of {generator.name} has not answered yet",
+                reason="GENERATOR_NOT_LOADED",
+            )
+        return cls(model, spec, generator, _form(spec))
 
-    async def count(self, text: str, *, pictures: int) -> int:
-        """Tokens of a prompt of so many pictures and a text, its beginning included."""
-        return await self.generator.count([Text(text)]) + pictures * self.spec.prefix_tokens
+    async def count(self, draft: Draft) -> int:
+        """Tokens of a prompt, its beginning and its pictures included."""
+        words = await self.generator.count(draft.words)
+        return words + len(draft.pictures) * self.spec.prefix_tokens
 
     def check_room(self) -> None:
         """Raise `ResourceExhausted` if what is asked now would be refused: to be called before a
-        picture is encoded for nothing."""
+        picture is looked at for nothing."""
         self.generator.check_room()
 
     @asynccontextmanager
     async def deltas(
-        self, pictures: Sequence[SoftPrefix], text: str, sampling: Sampling
+        self, prompt: Prompt, sampling: Sampling, field: str
     ) -> AsyncIterator[AsyncIterator[Delta]]:
-        """The pieces of texts after a prompt, as they come; leaving it ends the generation."""
+        """The pieces of texts after a prompt, as they come; leaving it ends the generation.
+
+        `field` is blamed where the generator finds the prompt too long.
+        """
         try:
-            async with aclosing(
-                self.generator.generate(_prompt(pictures, text), sampling)
-            ) as found:
+            async with aclosing(self.generator.generate(prompt, sampling)) as found:
                 yield found
         except InvalidArgument as error:
-            raise self._mismatch(error) from error
+            raise self._refusal(error, field) from error
 
-    async def write(
-        self, pictures: Sequence[SoftPrefix], text: str, sampling: Sampling
-    ) -> Progress:
+    async def write(self, prompt: Prompt, sampling: Sampling, field: str) -> Progress:
         """The texts after a prompt, ended."""
         progress = Progress()
-        async with self.deltas(pictures, text, sampling) as deltas:
+        async with self.deltas(prompt, sampling, field) as deltas:
             async for delta in deltas:
                 progress.add(delta)
         return progress
 
-    async def score(
-        self, pictures: Sequence[SoftPrefix], text: str, continuations: Sequence[str]
-    ) -> Scores:
+    async def score(self, prompt: Prompt, continuations: Sequence[str], field: str) -> Scores:
         """How likely each continuation of a prompt is; raises `InvalidArgument` about
         `continuations[i]` when one is too long."""
         try:
-            return await self.generator.score(_prompt(pictures, text), continuations)
+            return await self.generator.score(prompt, continuations)
         except InvalidArgument as error:
             if error.field.startswith("continuations"):
                 raise
-            raise self._mismatch(error) from error
+            raise self._refusal(error, field) from error
 
-    def _mismatch(self, error: InvalidArgument) -> Internal:
+    def _refusal(self, error: InvalidArgument, field: str) -> TriptychError:
+        if self.spec.instructions and error.reason == "EXCEEDS_CONTEXT":
+            return InvalidArgument(field, error.message, reason="PROMPT_TOO_LONG")
         return Internal(
             f"{self.generator.name} refuses what its spec asks for: {error}",
             reason="GENERATOR_MISMATCH",
         )
 
 
-def _prompt(pictures: Sequence[SoftPrefix], text: str) -> Prompt:
-    return [*pictures, Text(text)]
+def _form(spec: GeneratorSpec) -> Form:
+    if spec.instructions:
+        return ChatForm(spec.instructions)
+    return CompletionForm(spec.templates)

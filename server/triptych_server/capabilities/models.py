@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from triptych_server.capabilities.agreement import encoders_disagree, generators_disagree
-from triptych_server.capabilities.tasks import Task, roles_for
+from triptych_server.capabilities.tasks import WRITING, Task, roles_for
+from triptych_server.capabilities.unread import Unread
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Role, Scoring
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
@@ -20,23 +22,12 @@ from triptych_server.errors import (
 )
 from triptych_server.media.text import TextTokenizer
 
+T = TypeVar("T")
+
+# Seconds that a generator may take to say what it is, or whether it can serve: it may be elsewhere.
+ANSWER_S = 2.0
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Unread:
-    """Encoders and generators that cannot be read, and why; of which model they are is unknown."""
-
-    encoders: Mapping[str, str] = field(default_factory=dict)
-    generators: Mapping[str, str] = field(default_factory=dict)
-
-    def check(self, task: Task | None) -> None:
-        """Raise `Unavailable` if one of them may be needed for a task, None being any."""
-        for reason in self.encoders.values():
-            raise Unavailable(reason, reason="ENCODER_NOT_LOADED")
-        if task in (Task.VISION_LANGUAGE, None):
-            for reason in self.generators.values():
-                raise Unavailable(reason, reason="GENERATOR_NOT_LOADED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +69,13 @@ class Model:
 
     def can(self, task: Task) -> bool:
         """Whether it has the parts for a task, in order or not."""
-        generates = task is not Task.VISION_LANGUAGE or self.generator is not None
-        return generates and bool(roles_for(task, self.encoders))
+        encodes = bool(roles_for(task, self.encoders))
+        if task not in WRITING:
+            return encodes
+        if self.generator is None:
+            return False
+        talks = task is Task.CHAT and self.generator.instructions is not None
+        return encodes or talks or self.generator.max_pictures > 0
 
     def check_can(self, task: Task) -> None:
         """Raise `FailedPrecondition` if it lacks parts for the task, or `Unavailable` if it may
@@ -87,9 +83,12 @@ class Model:
         if self.can(task):
             return
         self.unread.check(task)
-        others = " and ".join(other for other in Task if self.can(other)) or "nothing"
+        others = [other for other in Task if self.can(other)]
+        if Task.VISION_LANGUAGE in others:  # which has chat in its name
+            others.remove(Task.CHAT)
+        served = " and ".join(others) or "nothing"
         raise FailedPrecondition(
-            f"the model {self.name!r} does not serve {task}; it serves {others}",
+            f"the model {self.name!r} does not serve {task}; it serves {served}",
             reason="TASK_NOT_SUPPORTED",
             field="model",
         )
@@ -137,10 +136,12 @@ class _Parts:
 
 class ModelCatalog:
     """Discovers the models of an engine and of generators. `assets` holds the tokenizers of
-    encoders, laid out as the repository.
+    encoders, laid out as the repository. The `generators` may come and go; `silent` are servers
+    that have not said which ones they run, and why.
 
     A request that names no model gets the one that `defaults` has for its task, or the first by
-    name that can do it when that is missing or empty.
+    name that can do it when that is missing or empty. Chat has the default of captions and answers
+    while there is one.
     """
 
     def __init__(
@@ -148,12 +149,16 @@ class ModelCatalog:
         engine: EncoderEngine,
         assets: Path,
         *,
-        generators: Sequence[Generator] = (),
+        generators: Collection[Generator] = (),
+        silent: Callable[[], Mapping[str, str]] = dict,
         defaults: Mapping[Task, str] | None = None,
     ) -> None:
         self._engine = engine
         self._assets = assets
-        self._generators = {generator.name: generator for generator in generators}
+        self._source = generators
+        self._silent = silent
+        self._generators: Mapping[str, Generator] = {}
+        self._described: dict[str, GeneratorSpec] = {}
         self._defaults = dict(defaults or {})
         self._parts: dict[str, _Parts] = {}
         self._models: dict[str, Model] = {}
@@ -163,7 +168,6 @@ class ModelCatalog:
         """Read every spec again; models that did not change are kept."""
         parts: dict[str, _Parts] = {}
         unread_encoders: dict[str, str] = {}
-        unread_generators: dict[str, str] = {}
         for name in await self._engine.encoders():
             try:
                 encoder = await self._engine.spec(name)
@@ -171,19 +175,17 @@ class ModelCatalog:
                 unread_encoders[name] = error.message
                 continue
             parts.setdefault(encoder.model, _Parts()).encoders.append(encoder)
-        for name, each in self._generators.items():
-            try:
-                generator = await each.spec()
-            except TriptychError as error:
-                unread_generators[name] = error.message
-                continue
+        generators = {generator.name: generator for generator in self._source}
+        unread = Unread(unread_encoders, await self._describe(generators), self._silent())
+        for name in generators.keys() - unread.generators.keys():
+            generator = self._described[name]
             parts.setdefault(generator.model, _Parts()).generators.append(generator)
-        unread = Unread(unread_encoders, unread_generators)
         models = {
             name: await self._kept_or_read(name, found, unread)
             for name, found in sorted(parts.items())
         }
         self._models, self._parts, self._unread = models, parts, unread
+        self._generators = generators
 
     def list(self) -> list[Model]:
         """All models by name."""
@@ -191,6 +193,8 @@ class ModelCatalog:
 
     def default(self, task: Task) -> str:
         """Name of the default model of a task; empty when there is none."""
+        if task is Task.CHAT and (whole := self.default(Task.VISION_LANGUAGE)):
+            return whole
         return self._defaults.get(task) or next(iter(self._able(task)), "")
 
     def is_default(self, model: Model) -> bool:
@@ -206,9 +210,8 @@ class ModelCatalog:
         tasks = [task] if task else list(Task)
         chosen = name or next(filter(None, map(self.default, tasks)), "")
         model = self._models.get(chosen)
-        if model is None and not chosen:
-            self._unread.check(task)
         if model is None:
+            self._unread.check_name(chosen, task)
             known = ", ".join(self._able(task) if task else self._models) or "none"
             purpose = f" for {task}" if task else ""
             raise NotFound(
@@ -221,7 +224,7 @@ class ModelCatalog:
         return model
 
     def generator(self, model: Model) -> Generator:
-        """What continues the prefixes of a model that has a generator; raises `Unavailable`."""
+        """What writes for a model that has a generator; raises `Unavailable`."""
         assert model.generator is not None, "asked of models that generate"
         if model.generator_fault:
             raise Unavailable(model.generator_fault, reason="GENERATOR_NOT_USABLE")
@@ -233,15 +236,36 @@ class ModelCatalog:
         model = self.get("", task)
         for role in roles_for(task, model.encoders):
             await self.check_ready(model, model.encoders[role])
-        if task is Task.VISION_LANGUAGE:
-            await self.generator(model).ready()
+        if task in WRITING:
+            await self.check_generator(model)
         self._unread.check(task)
+
+    async def check_generator(self, model: Model) -> None:
+        """Raise `Unavailable` with the reason unless the generator of a model that has one can
+        serve now."""
+        generator = self.generator(model)
+        await _in_time(generator.ready(), generator.name)
 
     async def check_ready(self, model: Model, encoder: EncoderSpec) -> None:
         """Raise `Unavailable` with the reason unless this encoder can be used now."""
         if encoder.name in model.faults:
             raise Unavailable(model.faults[encoder.name], reason="ENCODER_NOT_USABLE")
         await self._engine.ready(encoder.name)
+
+    async def _describe(self, generators: Mapping[str, Generator]) -> dict[str, str]:
+        """Ask generators what they are; returns why some cannot tell. What was told once holds
+        until they tell something else."""
+        specs = (_in_time(each.spec(), each.name) for each in generators.values())
+        told = await asyncio.gather(*specs, return_exceptions=True)
+        unread: dict[str, str] = {}
+        for name, spec in zip(generators, told, strict=True):
+            if isinstance(spec, GeneratorSpec):
+                self._described[name] = spec
+            elif not isinstance(spec, TriptychError):
+                raise spec
+            elif name not in self._described:
+                unread[name] = spec.message
+        return unread
 
     def _able(self, task: Task) -> Sequence[str]:
         return [name for name, model in self._models.items() if model.can(task)]
@@ -282,3 +306,14 @@ class ModelCatalog:
             generator_fault=generators_disagree(name, parts.generators, specs),
             unread=unread,
         )
+
+
+async def _in_time(answer: Awaitable[T], who: str) -> T:
+    """What a generator answers; raises `Unavailable` if it takes its time."""
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await answer
+    except TimeoutError:
+        raise Unavailable(
+            f"{who} did not answer within {ANSWER_S:g} s", reason="GENERATOR_TIMEOUT"
+        ) from None

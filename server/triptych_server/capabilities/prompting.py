@@ -17,7 +17,7 @@ class Turn:
 
 def question_prompt(templates: Templates, question: str) -> str:
     """The prompt whose continuation answers one question."""
-    return _fill(templates.answer, question=question.strip())
+    return fill(templates.answer, question=question.strip())
 
 
 def conversation_prompt(templates: Templates, turns: Sequence[Turn], question: str) -> str:
@@ -36,9 +36,10 @@ def _finished(template: str, turn: Turn) -> str:
     # The model's own answer may end as the template does: `red.` in `... Answer: {answer}.`
     end = template.rpartition("{answer}")[2]
     answer = turn.answer.strip().removesuffix(end)
-    return _fill(template, question=turn.question.strip(), answer=answer)
+    return fill(template, question=turn.question.strip(), answer=answer)
 
 
-def _fill(template: str, **values: str) -> str:
-    """In one pass, so that braces in what people write stay what they are."""
+def fill(template: str, **values: str) -> str:
+    """A template with its places filled, in one pass: braces in what people write stay what they
+    are."""
     return re.sub(r"\{(question|answer)\}", lambda place: values.get(place[1], ""), template)

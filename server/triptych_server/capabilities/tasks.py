@@ -12,11 +12,16 @@ class Task(StrEnum):
     EMBED = "embedding"
     VISION_LANGUAGE = "captions, answers and chat"
     MATCH = "image-text matching"
+    CHAT = "chat"  # in words alone at least; models of VISION_LANGUAGE do it too
 
 
+WRITING = (Task.VISION_LANGUAGE, Task.CHAT)  # the tasks that need a generator
+
+_TO_PREFIX = ((Role.IMAGE_PREFIX,), (Role.VISION, Role.PREFIX))
 _WAYS = {
-    Task.VISION_LANGUAGE: ((Role.IMAGE_PREFIX,), (Role.VISION, Role.PREFIX)),
+    Task.VISION_LANGUAGE: _TO_PREFIX,
     Task.MATCH: ((Role.VISION, Role.ITM),),
+    Task.CHAT: _TO_PREFIX,
 }
 
 

@@ -95,13 +95,13 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             precision=spec.precision,
             context_length=spec.context_length,
             image_tokens=spec.prefix_tokens,
-            max_images=spec.max_prefixes,
+            max_images=spec.most_pictures,
             beam_search=spec.beams,
             choices=spec.scoring,
             state=model_pb2.STATE_READY,
         )
         try:
-            await self._catalog.generator(model).ready()
+            await self._catalog.check_generator(model)
         except TriptychError as error:
             generator.state = model_pb2.STATE_UNAVAILABLE
             generator.state_reason = error.message

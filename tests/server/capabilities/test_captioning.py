@@ -21,6 +21,7 @@ from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
 from triptych_server.capabilities.matching import Matcher
 from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.sights import Sights
 from triptych_server.engines.encoders import Inference, Tensors
 from triptych_server.engines.encoders.onnx import OnnxEngine
 from triptych_server.engines.generators.onnx import OnnxGenerator
@@ -62,8 +63,8 @@ async def parts(repository: Path, model: str) -> AsyncIterator[Parts]:
             Embedder(encoding, stream_contents=1),
             Matcher(encoding),
         )
-        prefixes = ImagePrefixes(encoding)
-        yield Parts(Captioner(catalog, prefixes, scorer, queue=8), engine)
+        sights = Sights(ImagePrefixes(encoding), executor, longest_side=64)
+        yield Parts(Captioner(catalog, sights, scorer, queue=8), engine)
     await generator.close()
     await engine.close()
 

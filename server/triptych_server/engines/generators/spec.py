@@ -77,6 +77,11 @@ class GeneratorSpec:
     templates: Templates = Templates()
     instructions: Instructions | None = None
 
+    @property
+    def most_pictures(self) -> int:
+        """Pictures that a prompt may hold, seen either way."""
+        return max(self.max_prefixes, self.max_pictures)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderSpec(GeneratorSpec):
