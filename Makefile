@@ -10,7 +10,7 @@ TESTS ?=
 # One thread a worker: more would fight over the cores.
 SIDE_BY_SIDE = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --dist loadfile
 
-.PHONY: help demo test test-packaging test-engines check bench protos serve clean
+.PHONY: help demo test test-packaging test-engines check bench bench-engines protos serve clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets.
@@ -51,6 +51,13 @@ bench: $(VENV)/.installed-dev ## Measure throughput, latency, generation and res
 	$(BIN)/python clients/loadtest/bench.py
 	$(BIN)/python clients/loadtest/generation.py
 	$(BIN)/python clients/loadtest/restart.py
+
+bench-engines: export PYTHONPATH = tests/engines
+bench-engines: $(VENV)/.installed-dev ## Measure a real Triton: alone, behind the gateway, and killed under load.
+	$(BIN)/python clients/loadtest/triton_perf.py
+	$(BIN)/python clients/loadtest/triton_latency.py
+	$(BIN)/python clients/loadtest/triton_throughput.py
+	$(BIN)/python clients/loadtest/triton_failover.py
 
 protos: $(VENV)/.installed-dev ## Regenerate the Python stubs from protos/.
 	@rm -f $(STUBS)/*_pb2*.py $(STUBS)/*_pb2*.pyi

@@ -36,9 +36,17 @@ LAYOUTS = [
 ]
 
 
+def entry_of(repository: Path, role: Role) -> RepositoryEntry:
+    """The first encoder of this role; raises `ValueError`."""
+    for _, entry in read_repository(repository):
+        if isinstance(entry, RepositoryEntry) and entry.spec.role is role:
+            return entry
+    raise ValueError(f"{repository} has no {role}")
+
+
 def image_throughput(repository: Path, layout: Layout, seconds: float) -> float:
     """Pictures a second, each session in a loop on a thread of its own."""
-    entry = _entry(repository, Role.IMAGE)
+    entry = entry_of(repository, Role.IMAGE)
     size = entry.spec.image
     assert size is not None
     shape = (layout.batch, size.height, size.width, 3)
@@ -68,7 +76,7 @@ class TextEncoder:
     """Text to features `[D]` float32: tokenising and a session with the gateway's own options."""
 
     def __init__(self, repository: Path) -> None:
-        entry = _entry(repository, Role.TEXT)
+        entry = entry_of(repository, Role.TEXT)
         assert entry.spec.text is not None
         self._tokenizer = TextTokenizer.read(repository, entry.spec.name, entry.spec.text)
         self._session = ort.InferenceSession(entry.network, session_options())
@@ -88,10 +96,3 @@ def text_latencies(encoder: TextEncoder, calls: int) -> list[float]:
         encoder(TEXT)
         latencies.append(time.perf_counter() - start)
     return latencies
-
-
-def _entry(repository: Path, role: Role) -> RepositoryEntry:
-    for _, entry in read_repository(repository):
-        if isinstance(entry, RepositoryEntry) and entry.spec.role is role:
-            return entry
-    raise ValueError(f"{repository} has no {role}")

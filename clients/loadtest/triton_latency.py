@@ -1,0 +1,137 @@
+"""What the gateway adds to the latency of a Triton, on this machine.
+
+One caller, with tritonclient and through Embed in turn, and the same tensors: a raw picture of
+exactly the encoder's size, which the gateway passes on as it is, and a text, which the gateway
+tokenises and Triton is given as tokens. Medians are compared. `make bench-engines` runs it; the
+report is also written to build/bench/triton-latency.json.
+"""
+
+import asyncio
+import json
+import os
+import statistics
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from baseline import TEXT, entry_of
+from bench import BUILD, CORES, FULL_SIZE, ROUNDS, full_size_repository
+from google.protobuf.duration_pb2 import Duration
+from grpc import aio
+from load import latencies, raw_picture
+from rich.console import Console
+from rich.table import Table
+from triton_inputs import one_row, triton_inputs
+from triton_stage import gateway_on
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonserver import TritonServer
+
+from triptych.v1 import embedding_pb2, embedding_pb2_grpc, media_pb2
+from triptych_server.engines.encoders.spec import FEATURES, EncoderSpec, Role
+from triptych_server.settings import SHIPPED_REPOSITORY
+from triptych_server.wakeup import bounded_wakeup
+
+INPUTS = {"raw picture": Role.IMAGE, "text": Role.TEXT}
+SAME = 1e-5  # largest difference between the features of both ways
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Latencies:
+    """Seconds of calls in both ways, and what the gateway told of those through it."""
+
+    direct: list[float] = field(default_factory=list)
+    served: list[float] = field(default_factory=list)
+    timings: list[media_pb2.Timing] = field(default_factory=list)
+
+    def medians(self) -> dict[str, float]:
+        """Milliseconds: of both ways, what the gateway adds, and what it does itself in its
+        process. The rest of what it adds is the second hop."""
+        direct, served = statistics.median(self.direct), statistics.median(self.served)
+        preprocess = statistics.median(seconds(t.preprocess) for t in self.timings)
+        own = statistics.median(seconds(t.total) - seconds(t.inference) for t in self.timings)
+        named = {"direct": direct, "gateway": served, "added": served - direct}
+        named |= {"preprocess": preprocess, "own": own}
+        return {name: value * 1000 for name, value in named.items()}
+
+
+def main(
+    calls: Annotated[int, typer.Option(min=ROUNDS, help="Calls of each way.")] = 1000,
+) -> None:
+    """Measure the miniature, and a full-size ViT-B/32 with a fifth of the calls."""
+    models = {
+        "miniature": (SHIPPED_REPOSITORY, calls),
+        FULL_SIZE: (full_size_repository(), max(calls // 5, ROUNDS)),
+    }
+    report: dict[str, Any] = {"cores": len(os.sched_getaffinity(0))}
+    table = Table("one caller", "input", "cores", "Triton", "gateway", "added", title="median ms")
+    for name, (repository, each) in models.items():
+        report[name] = latency(repository, each)
+        for cores, inputs in report[name].items():
+            for kind, medians in inputs.items():
+                figures = (f"{medians[part]:.2f}" for part in ("direct", "gateway", "added"))
+                table.add_row(name, kind, cores, *figures)
+    console.print(table)
+    path = BUILD / "triton-latency.json"
+    path.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"report: {path}")
+
+
+def latency(repository: Path, calls: int) -> dict[str, dict[str, dict[str, float]]]:
+    """Medians of each input, with the cores as they are and kept awake."""
+    report: dict[str, dict[str, dict[str, float]]] = {}
+    with (
+        TritonServer(repository) as triton,
+        gateway_on(triton.grpc, assets=repository) as gateway,
+    ):
+        for cores, microseconds in CORES.items():
+            report[cores] = {}
+            for kind, role in INPUTS.items():
+                spec = entry_of(repository, role).spec
+                both = measure(triton.grpc, gateway.target, repository, spec, calls)
+                with bounded_wakeup(microseconds), console.status(f"{spec.name}, cores {cores}"):
+                    report[cores][kind] = asyncio.run(both).medians()
+    return report
+
+
+async def measure(
+    triton: str, gateway: str, repository: Path, spec: EncoderSpec, calls: int
+) -> Latencies:
+    """Call an encoder in both ways, alternated."""
+    both = Latencies()
+    inputs = triton_inputs(one_row(repository, spec))
+    request = embedding_pb2.EmbedRequest(model=spec.model, contents=[content(spec)])
+    async with InferenceServerClient(triton) as client, aio.insecure_channel(gateway) as channel:
+        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+
+        async def direct() -> Any:
+            return (await client.infer(spec.name, inputs)).as_numpy(FEATURES)
+
+        async def served() -> Any:
+            response = await stub.Embed(request)
+            both.timings.append(response.timing)
+            return np.frombuffer(response.results[0].embedding.vector.data, "<f4")
+
+        assert np.abs(await direct() - await served()).max() < SAME
+        for _ in range(ROUNDS):
+            both.direct.extend(await latencies(direct, calls // ROUNDS))
+            both.served.extend(await latencies(served, calls // ROUNDS))
+    return both
+
+
+def content(spec: EncoderSpec) -> media_pb2.Content:
+    """What the gateway turns into the tensors of `one_row`."""
+    if spec.image is None:
+        return media_pb2.Content(text=TEXT)
+    return raw_picture(spec.image.height, spec.image.width)
+
+
+def seconds(duration: Duration) -> float:
+    """As a number."""
+    return duration.seconds + duration.nanos / 1e9
+
+
+if __name__ == "__main__":
+    typer.run(main)
