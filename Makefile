@@ -39,11 +39,13 @@ test-packaging: $(VENV)/.installed-dev ## Build the wheel and try the stubs on t
 test-engines: $(VENV)/.installed-dev ## Run the contract suite on a real Triton (installed under build/engines).
 	$(BIN)/python -m pytest -q -m engines
 
-check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, and compare the stubs with the protos.
+check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, check deploy/, and compare the stubs with the protos.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BUF) lint protos
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec deploy/compose.yaml
+	$(BIN)/hadolint deploy/Dockerfile
 	@$(MAKE) --no-print-directory protos STUBS=build/stubs/triptych/v1
 	diff -r -x __pycache__ -x __init__.py build/stubs/triptych/v1 clients/python/triptych/v1
 
