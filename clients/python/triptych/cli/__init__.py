@@ -8,6 +8,7 @@ import typer
 from triptych.cli import (
     chat,
     collections,
+    doctor,
     embedding,
     extras,
     health,
@@ -60,6 +61,7 @@ app.command()(ingest.ingest)
 app.command(cls=search.SearchCommand)(search.search)
 app.command("models")(models.list_models)
 app.command()(health.health)
+app.command()(doctor.doctor)
 app.command("export", **extras.PASS_ON)(extras.export)
 app.command("eval", **extras.PASS_ON)(extras.evaluate)
 

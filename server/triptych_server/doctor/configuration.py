@@ -1,0 +1,96 @@
+"""Whether the settings are understood, and the ports that they name can be had."""
+
+import difflib
+import errno
+import socket
+from collections.abc import Collection, Iterator, Mapping
+
+import grpc
+
+from triptych_server.doctor.finding import Finding
+from triptych_server.doctor.gateway import ask_health
+
+AREA = "settings"
+PREFIX = "TRIPTYCH_"
+_OTHERS = {"TRIPTYCH_TARGET"}  # variables that are the client's
+_HEALTH_TIMEOUT_S = 2.0
+
+
+def refused(error: ValueError, descriptions: Mapping[str, str]) -> Iterator[Finding]:
+    """One finding a setting that is refused; `descriptions` are those of all that there are."""
+    faults = getattr(error, "faults", None)
+    if faults is None:  # the file as a whole
+        remedy = "triptych doctor --config FILE  # a TOML file of settings"
+        yield Finding.problem(AREA, "config", str(error), remedy)
+        return
+    for path, fault in faults.items():
+        name = path.partition(".")[0]
+        if name in descriptions:
+            remedy = f"export {PREFIX}{name.upper()}=…  # {descriptions[name]}"
+        else:
+            remedy = f"take it out of the file of --config{_meant(name, descriptions)}"
+        yield Finding.problem(AREA, path, fault, remedy)
+
+
+def variables(environment: Collection[str], settings: Collection[str]) -> Iterator[Finding]:
+    """Variables that look like settings and are none: they have no effect, and nobody says so."""
+    known = {f"{PREFIX}{name.upper()}" for name in settings} | _OTHERS
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known:
+            detail = f"has no effect{_meant(name, known)}"
+            yield Finding.warning(AREA, name, detail, f"unset {name}")
+
+
+def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
+    """Whether a gateway could listen there, or does."""
+    address = _address(host, port)
+    fault = _bind(host, port)
+    if fault is None:
+        yield Finding.ok(AREA, name, f"{address} is free" if port else "any free one")
+    elif fault.errno == errno.EADDRINUSE and name == "port" and is_gateway(host, port):
+        detail = f"a gateway listens on {address} already"
+        yield Finding.ok(AREA, name, detail, f"triptych doctor --target {address}")
+    elif fault.errno == errno.EADDRINUSE:
+        remedy = f"ss -ltnp 'sport = :{port}'  # who has it; or another {name}"
+        yield Finding.problem(AREA, name, f"{address} is taken", remedy)
+    elif fault.errno == errno.EACCES:
+        remedy = f"export {PREFIX}{name.upper()}=50051  # below 1024 is root's"
+        yield Finding.problem(AREA, name, f"this user may not listen on {address}", remedy)
+    else:
+        remedy = f"export {PREFIX}HOST=0.0.0.0  # or an address of this machine: ip addr"
+        detail = f"cannot listen on {address}: {fault.strerror or fault}"
+        yield Finding.problem(AREA, "host", detail, remedy)
+
+
+def is_gateway(host: str, port: int) -> bool:
+    """Whether a gateway listens there."""
+    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    with grpc.insecure_channel(_address(near, port)) as channel:
+        try:
+            state = ask_health(channel, "triptych.v1.ModelService", _HEALTH_TIMEOUT_S)
+        except grpc.RpcError:
+            return False
+    return state != "SERVICE_UNKNOWN"
+
+
+def _bind(host: str, port: int) -> OSError | None:
+    """Why gRPC could not bind; a bound socket that does not listen keeps nobody from the port."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as bound:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address)
+    except OSError as error:
+        return error
+    return None
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,118 @@
+"""The data directory: room, rights, who uses it, and the collections in it.
+
+Nothing here takes a lock or writes, so that a gateway that runs, or starts now, is not disturbed.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from triptych_server.doctor.finding import Finding
+from triptych_server.doctor.gateway import short
+from triptych_server.doctor.machine import GIB, gib
+from triptych_server.engines.collections import database
+from triptych_server.engines.collections.collection import DATABASE
+from triptych_server.engines.collections.protocol import Collection
+from triptych_server.errors import TriptychError
+
+AREA = "data"
+_LOW = 5 * GIB  # free bytes below which to warn; merges write a second copy of an index
+_FULL = GIB // 4
+_LOCKS = Path("/proc/locks")
+
+
+def examine_directory(data: Path, gateway_here: Callable[[], bool]) -> Iterator[Finding]:
+    """Rights, room and user of the data directory, which need not exist yet.
+
+    One process alone can use it: `gateway_here` tells whether that is the gateway of the settings,
+    which need not be started then.
+    """
+    existing = next(path for path in (data, *data.absolute().parents) if path.exists())
+    what = str(data)
+    if not existing.is_dir():
+        remedy = f"export TRIPTYCH_DATA=DIR  # {existing} is a file"
+        yield Finding.problem(AREA, what, "is no directory", remedy)
+        return
+    if not os.access(existing, os.W_OK | os.X_OK):
+        remedy = f"sudo chown -R $(id -un) {existing}  # if no gateway of another user is meant"
+        yield Finding.problem(AREA, what, f"{existing} may not be written by this user", remedy)
+    free = shutil.disk_usage(existing).free
+    yield room(existing, free)
+    user = holder(data / "collections" / ".lock")
+    if user and not gateway_here():
+        detail = f"is used by process {user}, which is not the gateway of these settings"
+        yield Finding.warning(AREA, what, detail, f"ps -fp {user}  # or export TRIPTYCH_DATA=DIR")
+    elif user:
+        yield Finding.ok(AREA, what, f"in use by the gateway, process {user}")
+    else:
+        yield Finding.ok(AREA, what, "not in use" if data.exists() else "will be made")
+
+
+def room(directory: Path, free: int) -> Finding:
+    """`free` bytes of the disk."""
+    detail = f"{gib(free)} free on the disk of {directory}"
+    remedy = f"du -xh {directory} | sort -h | tail  # or a larger disk"
+    if free < _FULL:
+        return Finding.problem(AREA, "disk", detail, remedy)
+    if free < _LOW:
+        return Finding.warning(AREA, "disk", detail, remedy)
+    return Finding.ok(AREA, "disk", detail)
+
+
+def holder(lock: Path) -> int | None:
+    """The process that holds a lock file, as Linux lists them; None if none does or can be seen.
+
+    Trying to take the lock would keep a gateway from starting in that moment.
+    """
+    if not lock.exists() or not _LOCKS.is_file():
+        return None
+    inode = lock.stat().st_ino
+    for line in _LOCKS.read_text().splitlines():
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode):
+            return int(words[4])
+    return None
+
+
+def read_collections(data: Path) -> Iterator[Collection | Finding]:
+    """The collections as they were made, their items not counted, or what is wrong with one."""
+    for path in sorted(data.glob(f"collections/[!.]*/{DATABASE}")):
+        name = path.parent.name
+        try:
+            yield _describe(path, name)
+        except (sqlite3.Error, TriptychError, TypeError, ValueError) as error:
+            remedy = f"restore {path.parent} from a backup, or: triptych collection delete {name}"
+            yield Finding.problem(AREA, name, f"cannot be read: {error}", remedy)
+
+
+def collections(found: Sequence[Collection], spaces: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether each collection's model is there and still of its space, as the gateway demands;
+    `spaces` has that of each model that embeds, by name."""
+    for each in found:
+        space = f"{each.dimension} numbers, space {short(each.space)}"
+        now = spaces.get(each.model)
+        if now == each.space:
+            yield Finding.ok(AREA, each.name, f"{space}, model {each.model}")
+            continue
+        state = f"is now of {short(now)}" if now else "is not served"
+        alike = [name for name, other in spaces.items() if other == each.space]
+        if alike:
+            state += f"; {', '.join(alike)} has its space, under another name"
+        yield Finding.problem(
+            AREA,
+            each.name,
+            f"{space}: its model {each.model} {state}",
+            f"triptych export … --name {each.model} --overwrite  # the checkpoint that it was; "
+            f"or: triptych ingest DIR --collection {each.name}-2",
+        )
+
+
+def _describe(path: Path, name: str) -> Collection:
+    """The description never changes, so the file can be read as one that nobody writes: SQLite then
+    takes no lock and leaves no file beside it."""
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with closing(sqlite3.connect(uri, uri=True)) as connection:
+        return database.describe(connection, name)

@@ -1,0 +1,124 @@
+"""The engines that a gateway of these settings would open, their models, and the collections that
+need these."""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+
+from triptych_server.doctor import data, triton
+from triptych_server.doctor.finding import Finding
+from triptych_server.doctor.machine import mib, read_machine, room_for
+from triptych_server.doctor.models import Engines, examine_models, spaces
+from triptych_server.doctor.unloaded import UnloadedEncoders, UnloadedGenerator
+from triptych_server.engines.collections.protocol import Collection
+from triptych_server.engines.encoders import EncoderEngine
+from triptych_server.engines.generators.protocol import Generator
+from triptych_server.errors import Unavailable
+from triptych_server.opening import catalog_of, generator_folders, open_encoders, open_generators
+from triptych_server.settings import Service, Settings
+
+AREA = "encoders"
+
+
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """Findings, and the space of each model that embeds; None if the engines do not answer."""
+
+    findings: list[Finding]
+    spaces: Mapping[str, str] | None = None
+
+
+def examine_engines(settings: Settings, *, load: bool, timeout_s: float) -> Iterator[Finding]:
+    """Engines, models and collections, in this order."""
+    served = asyncio.run(_examine(settings, load, timeout_s))
+    yield from served.findings
+    if Service.SEARCH in settings.services:
+        yield from _collections(settings, served.spaces)
+
+
+def _collections(settings: Settings, known: Mapping[str, str] | None) -> Iterator[Finding]:
+    found = list(data.read_collections(settings.data))
+    yield from (each for each in found if isinstance(each, Finding))
+    readable = [each for each in found if isinstance(each, Collection)]
+    if known is not None:
+        yield from data.collections(readable, known)
+    elif readable:
+        detail = "not compared with the models, which are not known"
+        yield Finding.ok(data.AREA, f"{len(readable)} collections", detail)
+
+
+async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
+    async with AsyncExitStack() as resources:
+        try:
+            generators = await _generators(settings, load, resources)
+        except ValueError as error:
+            remedy = "export TRIPTYCH_GENERATORS=DIR"
+            return _Served([Finding.problem("generators", "generators", str(error), remedy)])
+        if settings.encoders == "onnx":
+            return await _in_process(settings, generators, load, resources)
+        return await _in_tritons(settings, generators, timeout_s, resources)
+
+
+async def _generators(
+    settings: Settings, load: bool, resources: AsyncExitStack
+) -> Sequence[Generator]:
+    if Service.VISION_LANGUAGE not in settings.services:
+        return []
+    if load:
+        return await open_generators(settings, resources)
+    return [UnloadedGenerator(folder) for folder in generator_folders(settings)]
+
+
+async def _in_process(
+    settings: Settings, generators: Sequence[Generator], load: bool, resources: AsyncExitStack
+) -> _Served:
+    try:
+        files = UnloadedEncoders(settings.repository)
+    except ValueError as error:
+        remedy = "export TRIPTYCH_REPOSITORY=DIR"
+        return _Served([Finding.problem(AREA, "in process", str(error), remedy)])
+    encoders: EncoderEngine = files
+    if load:
+        encoders = await open_encoders(settings)
+        resources.push_async_callback(encoders.close)
+    catalog = catalog_of(settings, encoders, generators)
+    size = files.size + sum(g.size for g in generators if isinstance(g, UnloadedGenerator))
+    state = "loaded" if load else "not loaded; --load does"
+    detail = f"{len(await files.encoders())} in {settings.repository}, {mib(files.size)}, {state}"
+    findings = [
+        Finding.ok(AREA, "in process", detail),
+        *room_for(read_machine(), size),
+        *await examine_models(settings, Engines(encoders, generators, catalog, files)),
+    ]
+    return _Served(findings, spaces(catalog))
+
+
+async def _in_tritons(
+    settings: Settings,
+    generators: Sequence[Generator],
+    timeout_s: float,
+    resources: AsyncExitStack,
+) -> _Served:
+    """Each Triton by itself: together they would hide which of them is at fault."""
+    try:
+        tritons = await triton.ask_all(settings.encoders, timeout_s)
+    except (ValueError, Unavailable) as error:
+        return _Served([triton.no_address(settings.encoders, error)])
+    findings = [finding for each in tritons for finding in triton.examine_triton(each)]
+    findings += triton.differences(tritons)
+    found: dict[Finding, list[str]] = {}
+    known: dict[str, str] = {}
+    answering = [each.address for each in tritons if not each.fault]
+    for address in answering:
+        alone = settings.model_copy(update={"encoders": f"{triton.SCHEME}{address}"})
+        encoders = await open_encoders(alone)
+        resources.push_async_callback(encoders.close)
+        catalog = catalog_of(alone, encoders, generators)
+        for each in await examine_models(alone, Engines(encoders, generators, catalog, None)):
+            found.setdefault(each, []).append(address)
+        known |= spaces(catalog)
+    for each, where in found.items():
+        place = "" if where == answering else f" on {', '.join(where)}"
+        findings.append(replace(each, what=f"{each.what}{place}"))
+    return _Served(findings, known if answering else None)

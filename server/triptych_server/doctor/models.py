@@ -1,0 +1,161 @@
+"""The models that a gateway would serve: what each does, in which space, and what ails it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from triptych_server.capabilities.agreement import encoders_disagree
+from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.tasks import Task
+from triptych_server.doctor.finding import Finding
+from triptych_server.doctor.gateway import short
+from triptych_server.doctor.unloaded import NEEDS_TRITON, UnloadedEncoders
+from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
+from triptych_server.engines.generators.protocol import Generator
+from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.errors import TriptychError
+from triptych_server.settings import SHIPPED_REPOSITORY, Settings
+
+AREA = "models"
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """Engines that answer, and the catalog of their models. `files` looks at the files of networks
+    in process, which explain more than their engine can; None where they are elsewhere."""
+
+    encoders: EncoderEngine
+    generators: Sequence[Generator]
+    catalog: ModelCatalog
+    files: UnloadedEncoders | None
+
+
+async def examine_models(settings: Settings, engines: Engines) -> list[Finding]:
+    """Read all models; one finding for each that is well, and one for each fault."""
+    await engines.catalog.refresh()
+    findings = [*await _unreadable(settings, engines)]
+    for model in engines.catalog.list():
+        faults = await _faults(settings, engines, model)
+        findings += faults or [_well(engines.catalog, model)]
+    findings += _defaults(settings, engines.catalog)
+    if not findings:
+        repository = settings.assets or settings.repository
+        remedy = f"triptych export clip openai/clip-vit-base-patch32 --repository {repository}"
+        findings.append(Finding.problem(AREA, "all", "there is no model", remedy))
+    return findings
+
+
+def spaces(catalog: ModelCatalog) -> Mapping[str, str]:
+    """The space of each model that embeds, by its name."""
+    return {model.name: model.space for model in catalog.list() if model.can(Task.EMBED)}
+
+
+def export_command(settings: Settings, spec: EncoderSpec | GeneratorSpec) -> str:
+    """What writes the files of a model anew."""
+    repository = settings.repository
+    if repository.resolve() == SHIPPED_REPOSITORY.resolve():
+        return "pip install --force-reinstall --no-deps triptych"
+    checkpoint, _, revision = spec.source.partition("@")
+    blip2 = spec.family == "blip_2" or isinstance(spec, GeneratorSpec)
+    words = ["triptych export", "blip2" if blip2 else "clip", checkpoint]
+    words += [f"--revision {revision}"] if revision else []
+    words += [f"--repository {repository}", f"--name {spec.model}"]
+    words += [f"--precision {spec.precision}"] if isinstance(spec, EncoderSpec) else []
+    if isinstance(spec, GeneratorSpec):
+        words.append(f"--generators {settings.generators or repository.parent / 'generators'}")
+    return " ".join([*words, "--overwrite"])
+
+
+def _well(catalog: ModelCatalog, model: Model) -> Finding:
+    able = [task for task in Task if model.can(task)]
+    uses = [
+        f"{task} (default)" if catalog.default(task) == model.name else str(task)
+        for task in able
+        if not any(task != other and task in other for other in able)  # which names it
+    ]
+    roles = ", ".join(spec.role for spec in model.specs)
+    numbers = f", {model.dimension} numbers" if model.dimension else ""
+    space = f", space {short(model.space)}" if model.space else ""
+    detail = "; ".join(uses) or f"nothing by itself, having {roles} alone"
+    return Finding.ok(AREA, model.name, f"{detail}{numbers}{space}")
+
+
+async def _faults(settings: Settings, engines: Engines, model: Model) -> list[Finding]:
+    """What keeps parts of a model from being used, each told once."""
+    if reason := encoders_disagree(model.name, model.specs):
+        remedy = (
+            f"{export_command(settings, model.specs[0])}  # all its encoders from one checkpoint"
+        )
+        return [Finding.problem(AREA, model.name, _without(model.name, reason), remedy)]
+    findings = []
+    for spec in model.specs:
+        try:
+            if engines.files is not None:
+                await engines.files.ready(spec.name)
+            await engines.catalog.check_ready(model, spec)
+        except TriptychError as error:
+            remedy = _encoder_remedy(settings, spec, error)
+            findings.append(Finding.problem(AREA, model.name, error.message, remedy))
+    if model.generator is not None:
+        try:
+            await engines.catalog.generator(model).ready()
+        except TriptychError as error:
+            remedy = export_command(settings, model.generator)
+            findings.append(Finding.problem(AREA, model.name, error.message, remedy))
+    return findings
+
+
+async def _unreadable(settings: Settings, engines: Engines) -> list[Finding]:
+    """Encoders and generators of which nobody knows to which model they belong."""
+    findings = []
+    for name in await engines.encoders.encoders():
+        try:
+            await engines.encoders.spec(name)
+        except TriptychError as error:
+            path = settings.repository / name / "config.pbtxt"
+            detail = _without(name, error.message)
+            remedy = f"$EDITOR {path}  # or export the model again"
+            findings.append(Finding.problem("encoders", name, detail, remedy))
+    for generator in engines.generators:
+        try:
+            await generator.spec()
+        except TriptychError as error:
+            detail = _without(generator.name, error.message)
+            remedy = "triptych export blip2 … --generators DIR --overwrite"
+            findings.append(Finding.problem("generators", generator.name, detail, remedy))
+    return findings
+
+
+def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError) -> str:
+    if error.reason == NEEDS_TRITON:
+        repository = settings.repository
+        return (
+            f"tritonserver --model-repository {repository} & "
+            f"triptych serve --encoders triton://127.0.0.1:8001 --assets {repository}"
+        )
+    if settings.encoders == "onnx":
+        return export_command(settings, spec)
+    if error.reason == "ENCODER_NOT_USABLE":  # its tokenizer, which the gateway reads
+        folder = (settings.assets or settings.repository) / spec.name
+        skipped = "--exclude '*.onnx*' --exclude '*.plan'"
+        return f"rsync -a {skipped} TRITON_HOST:REPOSITORY/{spec.name}/ {folder}/"
+    host = settings.encoders.removeprefix("triton://").rpartition(":")[0].partition(":")[0]
+    return f"curl -X POST http://{host}:8000/v2/repository/models/{spec.name}/load"
+
+
+def _defaults(settings: Settings, catalog: ModelCatalog) -> Iterator[Finding]:
+    """Settings that name a model which cannot do what it is meant for."""
+    for task in Task:
+        able = [model.name for model in catalog.list() if model.can(task)]
+        name = catalog.default(task)
+        if not name or name in able:
+            continue
+        for setting in type(settings).model_fields:
+            if setting.startswith("default_") and getattr(settings, setting) == name:
+                remedy = f"export TRIPTYCH_{setting.upper()}={next(iter(able), '')}"
+                detail = f"{name} does not serve {task}"
+                yield Finding.problem("settings", setting, detail, remedy)
+
+
+def _without(name: str, message: str) -> str:
+    """A message without the name that stands beside it anyway."""
+    return message.removeprefix(f"{name}: ")
