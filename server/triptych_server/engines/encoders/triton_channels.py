@@ -9,12 +9,12 @@ from tritonclient.grpc.aio import InferenceServerClient
 
 from triptych_server.engines.encoders.triton_addresses import Address, target
 
-# Every request goes to the next Triton. One whose connection broke, or which is shutting down, is
+# Requests take turns among the Tritons. One whose connection broke, or which is shutting down, is
 # tried again on the next: an inference changes nothing, so it may run twice. Triton tells a full
-# queue by the same status, so retries stop when more than one RPC in ten fails: an overload costs
-# at most `maxTokens / 2` of them. gRPC's own health checking is left out because Triton does not
-# implement grpc.health.v1's Watch, and gRPC would log an error a connection; TritonEngine reads
-# which Tritons serve a model and names only those.
+# queue by the same status: the throttle lets an overload cost `maxTokens / 2` retries and then one
+# for ten answers. gRPC's own health checking is left out because Triton does not implement
+# grpc.health.v1's Watch, and gRPC would log an error a connection; the engine names only Tritons
+# that serve the model.
 SERVICE_CONFIG = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [
@@ -29,7 +29,7 @@ SERVICE_CONFIG = {
             },
         }
     ],
-    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
+    "retryThrottling": {"maxTokens": 200, "tokenRatio": 0.1},
 }
 CHANNEL_OPTIONS = [
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),

@@ -56,46 +56,62 @@ class Means:
 CountsByTriton = Mapping[Address, Mapping[str, Counts]]
 
 
-class Statistics:
-    """Recent means of each model over all Tritons. `poll` asks them; it is called about once a
-    second while there is traffic, and nobody waits for it."""
+class RecentMeans:
+    """Means of each model over all Tritons, between the last two times that it was at work."""
 
-    def __init__(self, poll: Callable[[], Awaitable[CountsByTriton]]) -> None:
-        self._poll = poll
-        self._polled_at = -PERIOD_S
-        self._task: asyncio.Task[None] | None = None
+    def __init__(self) -> None:
         self._counts: dict[Address, Mapping[str, Counts]] = {}
         self._means: dict[str, Means] = {}
 
-    def means(self, model: str) -> Means | None:
-        """None before there are any. Call it at every request: it is what tells of traffic."""
-        now = time.monotonic()
-        if now - self._polled_at >= PERIOD_S and (self._task is None or self._task.done()):
-            self._polled_at = now
-            self._task = asyncio.create_task(self._read())
+    def of(self, model: str) -> Means | None:
+        """None before there are any."""
         return self._means.get(model)
 
-    async def close(self) -> None:
-        """Stop polling."""
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
-
-    async def _read(self) -> None:
+    def update(self, polled: CountsByTriton) -> None:
+        """Learn what the Tritons, or some of them, have counted by now."""
         recent: dict[str, Counts] = {}
-        polled = await self._poll()
         for address, models in polled.items():
             earlier = self._counts.get(address)
-            if earlier is not None:  # what a Triton counted before it was known is no news
-                for model, counts in models.items():
-                    more = counts.since(earlier.get(model, Counts()))
-                    recent[model] = recent.get(model, Counts()) + more
+            if earlier is None:  # what a Triton counted before it was known is no news
+                continue
+            for model, counts in models.items():
+                more = counts.since(earlier.get(model, Counts()))
+                recent[model] = recent.get(model, Counts()) + more
         self._counts |= polled
         for model, counts in recent.items():
             if counts.batches and counts.requests:
                 rows, queue_ns = counts.rows / counts.batches, counts.queue_ns / counts.requests
                 self._means[model] = Means(rows, queue_ns)
+
+
+class Statistics:
+    """Keeps recent means. `poll` asks the Tritons; it is called about once a second while there is
+    traffic, and nobody waits for it."""
+
+    def __init__(self, poll: Callable[[], Awaitable[CountsByTriton]]) -> None:
+        self._poll = poll
+        self._polled_at = float("-inf")
+        self._polling: asyncio.Task[None] | None = None
+        self._recent = RecentMeans()
+
+    def means(self, model: str) -> Means | None:
+        """None before there are any. Call it at every request: it is what tells of traffic."""
+        now = time.monotonic()
+        due = now - self._polled_at >= PERIOD_S
+        if due and (self._polling is None or self._polling.done()):
+            self._polled_at = now
+            self._polling = asyncio.create_task(self._update())
+        return self._recent.of(model)
+
+    async def close(self) -> None:
+        """Stop polling."""
+        if self._polling is not None:
+            self._polling.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._polling
+
+    async def _update(self) -> None:
+        self._recent.update(await self._poll())
 
 
 def counts_by_model(answer: Any) -> Mapping[str, Counts]:

@@ -14,7 +14,7 @@ class Traffic:
     """Requests through one turnstile; each is out until it is told to come back."""
 
     def __init__(self, *, runs: int = 1, run_rows: int = 4, waiting_rows: int = 100) -> None:
-        self._turnstile = Turnstile(runs=runs, run_rows=run_rows, waiting_rows=waiting_rows)
+        self.turnstile = Turnstile(runs=runs, run_rows=run_rows, waiting_rows=waiting_rows)
         self.out: dict[str, asyncio.Event] = {}
         self.tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -23,7 +23,7 @@ class Traffic:
         await settle()
 
     async def _pass(self, name: str, shape: tuple[int, ...], rows: int) -> None:
-        async with self._turnstile.passage(shape, rows):
+        async with self.turnstile.passage(shape, rows):
             self.out[name] = asyncio.Event()
             await self.out[name].wait()
             del self.out[name]
@@ -130,3 +130,24 @@ async def test_a_full_queue_refuses_at_once() -> None:
     await traffic.send("fits", LONG, rows=1)
     await traffic.come_back("first")
     assert traffic.out.keys() == {"waits"}
+
+
+async def test_more_may_pass_once_there_is_more_room() -> None:
+    traffic = Traffic(run_rows=1)
+    for name in ("a", "b", "c", "d", "e"):
+        await traffic.send(name, SHORT)
+    assert traffic.out.keys() == {"a"}
+    traffic.turnstile.resize(runs=2, run_rows=2)
+    await settle()
+    assert traffic.out.keys() == {"a", "b", "c"}
+
+
+async def test_what_is_out_comes_back_before_more_pass_when_there_is_less_room() -> None:
+    traffic = Traffic(runs=2)
+    for name, shape in {"a": SHORT, "b": LONG, "c": MEDIUM}.items():
+        await traffic.send(name, shape)
+    traffic.turnstile.resize(runs=1, run_rows=4)
+    await traffic.come_back("a")
+    assert traffic.out.keys() == {"b"}
+    await traffic.come_back("b")
+    assert traffic.out.keys() == {"c"}
