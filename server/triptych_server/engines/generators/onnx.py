@@ -10,6 +10,7 @@ from triptych_server.engines.generators.beam_batch import BeamRequest
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.prompts import (
     PromptEncoder,
+    PromptTokenizer,
     check_length,
     continuation_ids,
     soon,
@@ -31,7 +32,8 @@ class _Network:
 
     decoder: Decoder
     tokenizer: GeneratorTokenizer
-    prompts: PromptEncoder
+    prompts: PromptTokenizer
+    encoder: PromptEncoder
     worker: Worker
 
 
@@ -66,8 +68,9 @@ class OnnxGenerator:
             return
         tokens = self._cache_bytes // decoder.bytes_per_token
         worker = Worker(self.name, decoder, queue=self._queue, cache_tokens=tokens)
-        prompts = PromptEncoder(self._spec, tokenizer, decoder.embed)
-        self._network = _Network(decoder, tokenizer, prompts, worker)
+        prompts = PromptTokenizer(self._spec, tokenizer)
+        encoder = PromptEncoder(prompts, decoder.embed)
+        self._network = _Network(decoder, tokenizer, prompts, encoder, worker)
 
     @property
     def name(self) -> str:
@@ -93,7 +96,7 @@ class OnnxGenerator:
             raise FailedPrecondition(f"{self.name} has no beam search", reason="NO_BEAMS")
         if sampling.structure:
             raise FailedPrecondition(f"{self.name} writes free texts alone", reason="NO_STRUCTURE")
-        encoded = await soon(network.prompts.encode, prompt)
+        encoded = await soon(network.encoder.encode, prompt)
         check_length(spec, len(encoded), sampling.max_tokens, "prompt")
         kind = BeamRequest if sampling.beams > 1 else SampleRequest
         request = kind(encoded, sampling, spec, network.tokenizer)
@@ -114,7 +117,7 @@ class OnnxGenerator:
         network, spec = self._serving(), await self.spec()
         if not spec.scoring:
             raise FailedPrecondition(f"{self.name} scores no texts", reason="NO_SCORING")
-        encoded = await soon(network.prompts.encode, prompt)
+        encoded = await soon(network.encoder.encode, prompt)
         ids = await asyncio.to_thread(continuation_ids, continuations, network.tokenizer, spec)
         for index, each in enumerate(ids):
             check_length(spec, len(encoded), len(each), f"continuations[{index}]")

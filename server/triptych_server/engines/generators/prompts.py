@@ -38,29 +38,23 @@ class EncodedPrompt:
         return len(self.embeddings)
 
 
-class PromptEncoder:
-    """Encodes the prompts of one generator. Safe to use from many threads if `embed` is."""
+class PromptTokenizer:
+    """Checks and tokenizes the prompts of one generator. Safe to use from many threads."""
 
-    def __init__(self, spec: FolderSpec, tokenizer: GeneratorTokenizer, embed: Embed) -> None:
+    def __init__(self, spec: FolderSpec, tokenizer: GeneratorTokenizer) -> None:
         self._spec = spec
         self._tokenizer = tokenizer
-        self._embed = embed
-
-    def encode(self, prompt: Prompt) -> EncodedPrompt:
-        """Raises `InvalidArgument`, and `FailedPrecondition` for a conversation, or for prefixes
-        where it takes none."""
-        parts = self.tokenize(prompt)
-        positions = [
-            part.embeddings if isinstance(part, SoftPrefix) else self._embed(part) for part in parts
-        ]
-        return EncodedPrompt(np.concatenate(positions), token_ids(parts))
 
     def count(self, prompt: Prompt) -> int:
-        """Positions of a prompt. Raises as `encode`."""
+        """Positions of a prompt. Raises as `tokenize`."""
         return positions(self.tokenize(prompt))
 
     def tokenize(self, prompt: Prompt) -> list[Tokenized]:
-        """The tokens of its texts, and its prefixes where they stand. Raises as `encode`."""
+        """The tokens of its texts, and its prefixes where they stand.
+
+        Raises `InvalidArgument`, and `FailedPrecondition` for a conversation, or for prefixes where
+        it takes none.
+        """
         if isinstance(prompt, ChatPrompt):
             message = f"{self._spec.name} continues texts, not conversations"
             raise FailedPrecondition(message, reason="NO_CONVERSATIONS")
@@ -96,6 +90,25 @@ class PromptEncoder:
                 )
             if not np.isfinite(array).all():
                 raise InvalidArgument("prompt", "a soft prefix has a number that is not finite")
+
+
+class PromptEncoder:
+    """Embeds the prompts of one generator. Safe to use from many threads if `embed` is."""
+
+    def __init__(self, tokenizer: PromptTokenizer, embed: Embed) -> None:
+        self._tokenizer = tokenizer
+        self._embed = embed
+
+    def encode(self, prompt: Prompt) -> EncodedPrompt:
+        """Raises as `PromptTokenizer.tokenize`."""
+        return self.embed(self._tokenizer.tokenize(prompt))
+
+    def embed(self, parts: Sequence[Tokenized]) -> EncodedPrompt:
+        """Embed a prompt that is tokenized."""
+        embeddings = [
+            part.embeddings if isinstance(part, SoftPrefix) else self._embed(part) for part in parts
+        ]
+        return EncodedPrompt(np.concatenate(embeddings), token_ids(parts))
 
 
 def token_ids(parts: Sequence[Tokenized]) -> list[int]:

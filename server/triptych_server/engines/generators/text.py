@@ -31,6 +31,12 @@ class GeneratorTokenizer:
             if not _BYTE.fullmatch(text) and not (token in special and special[token].special)
         )
 
+    @property
+    def special_tokens(self) -> list[str]:
+        """How the special tokens are written, which are plain characters to `encode`."""
+        added = self._tokenizer.get_added_tokens_decoder().values()
+        return [token.content for token in added if token.special]
+
     @classmethod
     def read(cls, path: Path) -> "GeneratorTokenizer":
         """Read a tokenizer.json; raises `ValueError` and `OSError`."""

@@ -1,0 +1,236 @@
+"""The servers of one model: HTTP, and which of them gets a request.
+
+A request goes to the server with the least outstanding work. One that fails is left alone for a
+while, and its requests move to another as long as nothing of their answer was given away.
+"""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import httpx2
+
+from triptych_server import deadline
+from triptych_server.engines.generators.vllm_errors import (
+    EndpointError,
+    error_of,
+    stopped,
+    unavailable,
+)
+from triptych_server.errors import DeadlineExceeded
+
+CONNECT_S = 2.0
+# The longest silence, of a queue before the first token too.
+READ_S = 120.0
+PROBE_S = 5.0
+# A server that failed gets no requests for this long, unless all others failed as well.
+PAUSE_S = 1.0
+KEPT_CONNECTIONS = 64
+
+Chunk = dict[str, Any]
+
+_log = logging.getLogger(__name__)
+
+
+class Endpoint:
+    """One server. `outstanding` are the requests that it has not answered to the end."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+        self.outstanding = 0
+        self._paused_until = 0.0
+
+    @property
+    def paused(self) -> bool:
+        """It failed a moment ago."""
+        return time.monotonic() < self._paused_until
+
+    def pause(self, cause: str) -> None:
+        """Send it nothing for a while."""
+        if not self.paused:
+            _log.warning("vLLM at %s: %s", self.url, cause)
+        self._paused_until = time.monotonic() + PAUSE_S
+
+    def resume(self) -> None:
+        """It answered."""
+        self._paused_until = 0.0
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Count a request as outstanding."""
+        self.outstanding += 1
+        try:
+            yield
+        finally:
+            self.outstanding -= 1
+
+
+class Endpoints:
+    """The servers at `urls`, on the event loop that uses them; errors name the model `name`."""
+
+    def __init__(self, name: str, urls: Sequence[str], *, api_key: str = "") -> None:
+        self._name = name
+        self._endpoints = [Endpoint(url) for url in urls]
+        self._closed = False
+        headers = {"Content-Type": "application/json"}
+        if api_key:
+            headers["Authorization"] = f"Bearer {api_key}"
+        self._client = httpx2.AsyncClient(
+            headers=headers,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
+            trust_env=False,  # its servers are neighbours, never behind a proxy
+        )
+
+    async def stream(self, path: str, body: bytes) -> AsyncGenerator[Chunk, None]:
+        """The chunks of a streamed answer.
+
+        It begins anew on another server when one fails before it gave tokens. Raises `Unavailable`,
+        `DeadlineExceeded` and `RejectedError`. Closing it ends the request.
+        """
+        tried: list[Endpoint] = []
+        causes: list[str] = []
+        while endpoint := self._least(tried):
+            tried.append(endpoint)
+            began = False
+            try:
+                with endpoint.working():
+                    async with aclosing(self._chunks(endpoint, path, body)) as chunks:
+                        async for chunk in chunks:
+                            began = began or _has_tokens(chunk)
+                            yield chunk
+                return
+            except EndpointError as error:
+                self._failed(endpoint, error, causes)
+                if began:
+                    break
+        raise unavailable(self._name, causes)
+
+    async def post(self, path: str, body: bytes) -> Any:
+        """The JSON of a whole answer. Raises as `stream`."""
+        tried: list[Endpoint] = []
+        causes: list[str] = []
+        while endpoint := self._least(tried):
+            tried.append(endpoint)
+            try:
+                with endpoint.working():
+                    return await self._answer(endpoint, "POST", path, body)
+            except EndpointError as error:
+                self._failed(endpoint, error, causes)
+        raise unavailable(self._name, causes)
+
+    async def first(self, *paths: str) -> Sequence[Any]:
+        """The answers of the first server to all of `paths`; all are asked at once.
+
+        Raises `Unavailable` with the causes of all when none answers.
+        """
+        self._check_open()
+        probes = [asyncio.ensure_future(self._probe(each, paths)) for each in self._endpoints]
+        causes: list[str] = []
+        try:
+            for probe in asyncio.as_completed(probes):
+                try:
+                    return await probe
+                except EndpointError as error:
+                    causes.append(str(error))
+        finally:
+            for task in probes:
+                task.cancel()
+        raise unavailable(self._name, causes)
+
+    async def close(self) -> None:
+        """End all requests and connections."""
+        self._closed = True
+        await self._client.aclose()
+
+    async def _probe(self, endpoint: Endpoint, paths: Sequence[str]) -> Sequence[Any]:
+        try:
+            async with asyncio.timeout(PROBE_S):
+                answers = [await self._answer(endpoint, "GET", path, None) for path in paths]
+        except TimeoutError:
+            raise EndpointError(f"{endpoint.url} does not answer in {PROBE_S:g} s") from None
+        except EndpointError as error:
+            raise EndpointError(f"{endpoint.url}: {error}") from None
+        endpoint.resume()
+        return answers
+
+    async def _answer(self, endpoint: Endpoint, method: str, path: str, body: bytes | None) -> Any:
+        with self._translated():
+            response = await self._client.request(
+                method, endpoint.url + path, content=body, timeout=_timeouts()
+            )
+            if response.status_code != HTTPStatus.OK:
+                raise error_of(response.status_code, response.content)
+            return json.loads(response.content) if response.content else None
+
+    async def _chunks(
+        self, endpoint: Endpoint, path: str, body: bytes
+    ) -> AsyncGenerator[Chunk, None]:
+        with self._translated():
+            async with self._client.sse(
+                endpoint.url + path, method="POST", content=body, timeout=_timeouts()
+            ) as events:
+                if events.response.status_code != HTTPStatus.OK:
+                    await events.response.aread()
+                    raise error_of(events.response.status_code, events.response.content)
+                async for event in events:
+                    if event.data == "[DONE]":
+                        return
+                    chunk = json.loads(event.data)
+                    if "error" in chunk:
+                        raise error_of(_code(chunk), event.data)
+                    yield chunk
+            raise EndpointError("its answer broke off")
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        self._check_open()
+        left = deadline.remaining()
+        if left is not None and left <= 0:
+            raise DeadlineExceeded
+        try:
+            yield
+        except httpx2.ReadTimeout:
+            if left is not None and left < READ_S:
+                raise DeadlineExceeded from None
+            raise EndpointError(f"it says nothing for {READ_S:g} s") from None
+        except (httpx2.TransportError, httpx2.StreamError, RuntimeError) as error:
+            self._check_open()
+            if isinstance(error, RuntimeError) and not isinstance(error, httpx2.StreamError):
+                raise
+            raise EndpointError(str(error) or type(error).__name__) from None
+        except ValueError:
+            raise EndpointError("its answer is no JSON") from None
+
+    def _failed(self, endpoint: Endpoint, error: EndpointError, causes: list[str]) -> None:
+        endpoint.pause(str(error))
+        causes.append(f"{endpoint.url}: {error}")
+
+    def _least(self, tried: Sequence[Endpoint]) -> Endpoint | None:
+        """Which to try next; None when all were tried."""
+        left = [endpoint for endpoint in self._endpoints if endpoint not in tried]
+        return min(left, key=lambda each: (each.paused, each.outstanding), default=None)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise stopped()
+
+
+def _timeouts() -> httpx2.Timeout:
+    left = deadline.remaining()
+    longest = READ_S if left is None else max(0.001, min(READ_S, left))
+    return httpx2.Timeout(longest, connect=min(CONNECT_S, longest), pool=None)
+
+
+def _has_tokens(chunk: Mapping[str, Any]) -> bool:
+    return any(choice.get("logprobs") for choice in chunk["choices"])
+
+
+def _code(chunk: Chunk) -> int:
+    error = chunk["error"]
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) else HTTPStatus.INTERNAL_SERVER_ERROR
