@@ -55,6 +55,8 @@ def channel_options() -> list[tuple[str, int | str]]:
 
 def _service_config() -> dict[str, Any]:
     return {
+        # Of a target with several addresses, such as `dns:///replicas:50051`, all are used.
+        "loadBalancingConfig": [{"round_robin": {}}],
         "methodConfig": [
             _method_config(_REPEATABLE, ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]),
             _method_config(_ONCE, ["RESOURCE_EXHAUSTED"]),
