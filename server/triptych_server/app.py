@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import AsyncExitStack, suppress
 from importlib import metadata
@@ -41,7 +41,7 @@ from triptych_server.capabilities.sights import Sights
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
-from triptych_server.engines.generators.protocol import Generator
+from triptych_server.fleet import Fleet
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
 from triptych_server.interceptors.deadlines import deadlines
@@ -70,7 +70,7 @@ TASKS = {  # that each service needs a model for
     EMBEDDING: Task.EMBED,
     MODEL: None,
     SEARCH: Task.EMBED,
-    VISION_LANGUAGE: Task.VISION_LANGUAGE,
+    VISION_LANGUAGE: Task.CHAT,  # the least: a model without eyes still chats
 }
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -121,18 +121,21 @@ class Gateway:
         )
         engine = await open_encoders(settings)
         resources.push_async_callback(engine.close)
-        generators: list[Generator] = []
+        fleet: Fleet | None = None
         if Service.VISION_LANGUAGE in settings.services:
-            generators = await open_generators(settings, resources)
+            fleet = await open_generators(settings, resources)
         store: CollectionStore | None = None
         if Service.SEARCH in settings.services:
             store = await asyncio.to_thread(LocalCollectionStore, settings.data, settings.threads)
             resources.push_async_callback(store.close)
-        catalog = catalog_of(settings, engine, generators)
+        if fleet is None:
+            catalog = catalog_of(settings, engine, ())
+        else:  # which may be empty now
+            catalog = catalog_of(settings, engine, fleet, fleet.silent)
         self._add_services(catalog, store, Encoding(engine, catalog, executor), executor)
 
         monitor = HealthMonitor(
-            self._health, catalog, _served(settings), _required(settings, generators)
+            self._health, catalog, _served(settings), _required(settings, fleet)
         )
         await monitor.check()
         resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
@@ -188,12 +191,12 @@ def _served(settings: Settings) -> dict[str, Task | None]:
     return {name: TASKS[name] for name in names}
 
 
-def _required(settings: Settings, generators: Sequence[Generator]) -> set[Task]:
+def _required(settings: Settings, fleet: Fleet | None) -> set[Task]:
     """What the server as a whole must be able to do."""
     tasks = {task for task in _served(settings).values() if task}
     # A server without generators is whole without the service that needs one, unless that is all.
-    others = tasks - {Task.VISION_LANGUAGE}
-    return tasks if generators or not others else others
+    others = tasks - {TASKS[VISION_LANGUAGE]}
+    return tasks if (fleet is not None and fleet.expected) or not others else others
 
 
 def run(settings: Settings) -> None:

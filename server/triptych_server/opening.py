@@ -1,6 +1,6 @@
 """Opens the engines that the settings name, and imports no other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import SPEC_FILE
+from triptych_server.fleet import Fleet
 from triptych_server.settings import Settings
 
 
@@ -27,47 +28,47 @@ async def open_encoders(settings: Settings) -> EncoderEngine:
     return TritonEngine(settings.encoders.removeprefix("triton://"), queue_rows=settings.queue_rows)
 
 
-async def open_generators(settings: Settings, resources: AsyncExitStack) -> list[Generator]:
-    """Every generator that there is; `resources` will close them."""
-    folders = generator_folders(settings)
-    if not folders:
-        return []
-    from triptych_server.engines.generators.onnx import OnnxGenerator
-
-    generators: list[Generator] = []
-    for folder in folders:
-        generator = OnnxGenerator(
-            folder,
-            threads=settings.threads,
-            queue=settings.generator_queue,
-            cache_bytes=settings.generator_cache_bytes,
-        )
-        resources.push_async_callback(generator.close)
-        await generator.load()
-        generators.append(generator)
-    return generators
+async def open_generators(settings: Settings, resources: AsyncExitStack) -> Fleet:
+    """Every generator that there is; `resources` will close them. Raises `ValueError`."""
+    fleet = Fleet(settings, generators_directory(settings), generator_folders(settings))
+    resources.push_async_callback(fleet.close)
+    await fleet.load()
+    return fleet
 
 
 def generator_folders(settings: Settings) -> list[Path]:
-    """The folders of a directory that was given, or of one beside the repository if it is there;
+    """The folders of the directory of generators. Raises `ValueError`."""
+    directory = generators_directory(settings)
+    if directory is None:
+        return []
+    return sorted(path.parent for path in directory.glob(f"*/{SPEC_FILE}"))
+
+
+def generators_directory(settings: Settings) -> Path | None:
+    """The directory of generators that was given, or the one beside the repository if it is there;
     of a remote repository, beside the assets. Raises `ValueError` if a given one is none."""
     repository = (settings.assets or settings.repository).absolute()
     directory = settings.generators or repository.parent / "generators"
     if directory.is_dir():
-        return sorted(path.parent for path in directory.glob(f"*/{SPEC_FILE}"))
+        return directory
     if settings.generators is not None:
         raise ValueError(f"the generators {directory} are no directory")
-    return []
+    return None
 
 
 def catalog_of(
-    settings: Settings, engine: EncoderEngine, generators: Sequence[Generator]
+    settings: Settings,
+    engine: EncoderEngine,
+    generators: Collection[Generator],
+    silent: Callable[[], Mapping[str, str]] = dict,
 ) -> ModelCatalog:
-    """The models of these engines; empty until it is refreshed."""
+    """The models of these engines and generators, as `ModelCatalog` takes them; empty until it is
+    refreshed."""
     return ModelCatalog(
         engine,
         settings.assets or settings.repository,
         generators=generators,
+        silent=silent,
         defaults={
             Task.EMBED: settings.default_model,
             Task.VISION_LANGUAGE: settings.default_vision_language_model,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -18,6 +18,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from triptych_server.remote_generators import RemoteGenerator, Urls, check_tables
 
 MIB = 1024 * 1024
 SHIPPED_REPOSITORY = Path(__file__).parent / "model_repository"
@@ -69,6 +71,17 @@ class Settings(BaseSettings):
         None,
         description="Directory of generators; default: `generators` beside the repository, "
         "or beside the assets where those are given.",
+    )
+    generator: Annotated[Urls, NoDecode] = Field(
+        (),
+        description="`http://HOST:PORT` of a vLLM, or of several that serve the same, separated by "
+        "commas: whatever it serves is a model. Default: generators run in process.",
+    )
+    generator_api_key_env: str = Field(
+        "", description="Environment variable that holds its API key; default: it has none."
+    )
+    remote_generators: tuple[RemoteGenerator, ...] = Field(
+        (), description="Models on vLLM that need more than `generator` says; see RemoteGenerator."
     )
     default_model: str = Field(
         "", description="Model that embeds where requests name none; default: the first that can."
@@ -125,6 +138,14 @@ class Settings(BaseSettings):
             return [name for part in value.split(",") if (name := part.strip())]
         return value
 
+    @field_validator("remote_generators")
+    @classmethod
+    def _each_has_a_server(
+        cls, tables: tuple[RemoteGenerator, ...], info: ValidationInfo
+    ) -> tuple[RemoteGenerator, ...]:
+        check_tables(tables, info.data.get("generator", ()))
+        return tables
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -148,7 +169,8 @@ class Settings(BaseSettings):
         if config is not None and not config.is_file():
             raise ValueError(f"no such file: {config}")
         try:
-            return cls.model_construct(**_WithFile(**given).model_dump())
+            read = _WithFile(**given)
+            return cls.model_construct(**{name: getattr(read, name) for name in cls.model_fields})
         except ValidationError as error:
             faults = {".".join(map(str, e["loc"])): e["msg"] for e in error.errors()}
             raise SettingsError(faults) from None

@@ -66,7 +66,7 @@ async def _generators(
     if Service.VISION_LANGUAGE not in settings.services:
         return []
     if load:
-        return await open_generators(settings, resources)
+        return list(await open_generators(settings, resources))
     return [UnloadedGenerator(folder) for folder in generator_folders(settings)]
 
 

@@ -48,6 +48,12 @@ class ServerFlags:
             metavar="DIR", help="Language models. Default: generators, beside the repository."
         ),
     ] = None
+    generator: Annotated[
+        str | None,
+        typer.Option(
+            metavar="http://HOST:PORT", help="A vLLM, or several of one, by commas. Default: none."
+        ),
+    ] = None
     encoders: Annotated[
         str | None,
         typer.Option(metavar="onnx|triton://HOST:PORT", help="Who computes. Default: onnx."),

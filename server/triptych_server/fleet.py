@@ -1,0 +1,171 @@
+"""The generators of a gateway: folders in process, and models on servers."""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from triptych_server.engines.generators.protocol import Generator
+from triptych_server.engines.generators.vllm_entry import RemoteModel, Style
+from triptych_server.errors import Unavailable
+from triptych_server.remote_generators import MODEL_NAME, api_key
+from triptych_server.settings import Settings
+
+if TYPE_CHECKING:  # libraries that a gateway without servers does not load
+    from triptych_server.engines.generators.served_models import ServedModels
+
+# Seconds between two looks at what servers run: while they are silent, and else.
+SILENT_S, PERIOD_S = 1.0, 5.0
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A generator, and the folder or the entry that it was opened from."""
+
+    source: Path | RemoteModel
+    generator: Generator
+
+
+class Fleet(Collection[Generator]):
+    """Every generator that the settings name; those that there are now, when it is iterated.
+
+    A table of `remote_generators` is one. What the servers of `generator` run is found by asking
+    them, again and again: a model that has a folder among `folders` continues its soft prefixes,
+    any other is a chat model without pictures. The folders that are on no server run in process;
+    which these are is not known before a server has answered.
+    """
+
+    def __init__(self, settings: Settings, directory: Path | None, folders: Sequence[Path]) -> None:
+        """`directory` holds the folders. Raises `ValueError` for a key that the environment has
+        not."""
+        self._settings = settings
+        self._directory = directory
+        self._folders = {folder.name: folder for folder in folders}
+        self._tables = {
+            table.name: table.model(settings.generator, os.environ)
+            for table in settings.remote_generators
+        }
+        self._key = api_key(settings.generator_api_key_env, os.environ)
+        self._servers: ServedModels | None = None
+        self._opened: dict[str, _Opened] = {}
+        self._served: Sequence[str] | None = None  # until a server has answered
+        self._silence = ""
+        self._watch: asyncio.Task[None] | None = None
+
+    async def load(self) -> None:
+        """Open what is known, and begin to ask servers."""
+        if not self._settings.generator:
+            await self._open({**self._folders, **self._tables})
+            return
+        from triptych_server.engines.generators.served_models import ServedModels
+
+        self._servers = ServedModels(self._settings.generator, self._key)
+        await self._open(self._tables)
+        await self._discover(self._servers)
+        self._watch = asyncio.create_task(self._keep_asking(self._servers))
+
+    def __iter__(self) -> Iterator[Generator]:
+        return iter([opened.generator for opened in self._opened.values()])
+
+    def __len__(self) -> int:
+        return len(self._opened)
+
+    def __contains__(self, generator: object) -> bool:
+        return any(opened.generator is generator for opened in self._opened.values())
+
+    @property
+    def expected(self) -> bool:
+        """Whether there are generators, or servers that may run some."""
+        return bool(self._opened) or self._servers is not None
+
+    def silent(self) -> Mapping[str, str]:
+        """The servers that have not said what they run, and why."""
+        return {self._servers.servers: self._silence} if self._servers and self._silence else {}
+
+    async def close(self) -> None:
+        """End all generators."""
+        if self._watch:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        if self._servers:
+            await self._servers.close()
+        await self._open({})
+
+    async def _keep_asking(self, servers: "ServedModels") -> None:
+        while True:
+            await asyncio.sleep(SILENT_S if self._served is None else PERIOD_S)
+            try:
+                await self._discover(servers)
+            except Exception:  # whatever it is, it must not end the watch
+                _log.exception("the models of %s cannot be opened", servers.servers)
+
+    async def _discover(self, servers: "ServedModels") -> None:
+        """Open what the servers run. While none answers, what they ran last stays."""
+        try:
+            served = await servers.names()
+        except Unavailable as error:
+            if self._served is None:
+                if not self._silence:
+                    _log.warning("%s; its models are found when it answers", error)
+                self._silence = error.message
+            return
+        if served != self._served:
+            _log.info("%s runs %s", servers.servers, ", ".join(served) or "nothing")
+        await self._open({**self._folders, **self._found(served), **self._tables})
+        self._served, self._silence = served, ""
+
+    def _found(self, served: Sequence[str]) -> dict[str, RemoteModel]:
+        """Entries of the models that no table is about, by their names without a path."""
+        urls = self._settings.generator
+        shared = [table for table in self._tables.values() if table.urls == urls]
+        told = {table.served_name or served[0] for table in shared if served}
+        names = {name: name.rpartition("/")[2] for name in served if name not in told}
+        names = {name: short for name, short in names.items() if re.fullmatch(MODEL_NAME, short)}
+        return {
+            name: RemoteModel(
+                name=name,
+                urls=urls,
+                style=Style.PROMPT_EMBEDS if name in self._folders else Style.CHAT,
+                served_name=served_name,
+                api_key=self._key,
+            )
+            for served_name, name in names.items()
+        }
+
+    async def _open(self, wanted: Mapping[str, Path | RemoteModel]) -> None:
+        """Open what is wanted, and close all else."""
+        for name, opened in list(self._opened.items()):
+            if wanted.get(name) != opened.source:
+                del self._opened[name]
+                await opened.generator.close()
+        for name, source in wanted.items():
+            if name not in self._opened:
+                self._opened[name] = _Opened(source, await self._generator(source))
+
+    async def _generator(self, source: Path | RemoteModel) -> Generator:
+        """Only the libraries that it needs are imported."""
+        settings = self._settings
+        if isinstance(source, Path):
+            from triptych_server.engines.generators.onnx import OnnxGenerator
+
+            onnx = OnnxGenerator(
+                source,
+                threads=settings.threads,
+                queue=settings.generator_queue,
+                cache_bytes=settings.generator_cache_bytes,
+            )
+            await onnx.load()
+            return onnx
+        from triptych_server.engines.generators.vllm import VllmGenerator
+
+        vllm = VllmGenerator(source, generators=self._directory, queue=settings.generator_queue)
+        await vllm.load()
+        return vllm
