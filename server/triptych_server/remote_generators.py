@@ -68,6 +68,13 @@ class RemoteGenerator(BaseModel):
     pictures: int = Field(
         0, ge=0, le=64, description="With chat: pictures that a conversation may have."
     )
+    picture_tokens: int = Field(
+        0,
+        ge=0,
+        description="With chat: tokens that a picture takes at most, so that conversations with "
+        "pictures are shortened in time; default: not known, and such a conversation is refused "
+        "when it is too long.",
+    )
     api_key_env: str = Field(
         "", description="Environment variable that holds vLLM's API key; default: it has none."
     )
@@ -87,7 +94,7 @@ class RemoteGenerator(BaseModel):
     def _for_chat(self) -> "RemoteGenerator":
         if self.answer_instruction.count("{question}") != 1:
             raise ValueError("answer_instruction must hold {question} once")
-        if self.style is not Style.CHAT and self.pictures:
+        if self.style is not Style.CHAT and (self.pictures or self.picture_tokens):
             raise ValueError(f"pictures are for the style chat; {self.style} takes one by itself")
         return self
 
@@ -99,6 +106,7 @@ class RemoteGenerator(BaseModel):
             style=self.style,
             served_name=self.served_name,
             pictures=self.pictures,
+            picture_tokens=self.picture_tokens,
             api_key=api_key(self.api_key_env, environment),
             template_arguments=self.template_arguments,
             instructions=Instructions(self.caption_instruction, self.answer_instruction),

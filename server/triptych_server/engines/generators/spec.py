@@ -56,7 +56,8 @@ class GeneratorSpec:
     `model` is the name that requests use; the encoders of the same checkpoint share it. `space` is
     the `triptych.space` of the encoders whose soft prefixes it takes, empty when it takes none;
     each has `prefix_tokens` positions of `hidden_size` numbers. `max_pictures` are those that it
-    sees itself, without a prefix. `context_length` counts prompt and text. A chat model has
+    sees itself, without a prefix; each takes `prefix_tokens` then, 0 where the number is not known.
+    `context_length` counts prompt and text, and is 0 while nobody knows it. A chat model has
     `instructions` and takes conversations; one without continues text, and has `templates`.
     """
 

@@ -6,6 +6,7 @@ vLLM puts conversations into the model's own form, and tokenizes; texts without 
 import asyncio
 import binascii
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from triptych_server.engines.generators.prompts import check_length, check_unicode
@@ -34,7 +35,7 @@ from triptych_server.engines.generators.vllm_errors import RejectedError
 from triptych_server.engines.generators.vllm_escaping import Escaper
 from triptych_server.engines.generators.vllm_server import Server
 from triptych_server.engines.generators.vllm_texts import PlainReader
-from triptych_server.errors import FailedPrecondition, InvalidArgument
+from triptych_server.errors import FailedPrecondition, InvalidArgument, Unavailable
 from triptych_server.media.content import Text
 
 
@@ -47,7 +48,9 @@ class Chat:
         self._escaper = Escaper(server)
 
     async def spec(self) -> GeneratorSpec:
-        await self._server.known()
+        """With a `context_length` of 0 until a server has answered, which `ready` tells of."""
+        with suppress(Unavailable):
+            await self._server.known()
         return GeneratorSpec(
             name=self._entry.name,
             model=self._entry.name,
@@ -55,6 +58,7 @@ class Chat:
             source=self._server.source,
             precision="",  # vLLM does not tell
             context_length=self._server.context_length or 0,
+            prefix_tokens=self._entry.picture_tokens,
             max_pictures=self._entry.pictures,
             structure=True,
             instructions=self._entry.instructions,
@@ -73,6 +77,7 @@ class Chat:
         return int(answer["count"])
 
     async def call(self, prompt: Prompt, sampling: Sampling) -> Call:
+        await self._server.known()
         spec = await self.spec()
         check_served(spec, sampling)
         path, fields = await self._prompt(prompt)

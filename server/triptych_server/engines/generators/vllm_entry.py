@@ -25,7 +25,8 @@ class RemoteModel:
       of which generator.json, the tokenizer and the table of embeddings are needed.
     - `image_embeds`: a whole BLIP-2, sent the soft prefix in place of a picture
       (`vllm serve --enable-mm-embeds`). Needs the same folder, without the table.
-    - `chat`: any chat model, sent conversations with up to `pictures` pictures.
+    - `chat`: any chat model, sent conversations with up to `pictures` pictures, each of
+      `picture_tokens` tokens or, where that is 0, of a number that nobody knows before.
       `template_arguments` go to its chat template.
 
     `served_name` is what vLLM calls the model; empty for the first that it lists. `api_key` is
@@ -37,6 +38,7 @@ class RemoteModel:
     style: Style
     served_name: str = ""
     pictures: int = 0
+    picture_tokens: int = 0
     api_key: str = field(default="", repr=False)
     template_arguments: Mapping[str, Any] = field(default_factory=dict)
     instructions: Instructions = field(default_factory=Instructions)
