@@ -1,4 +1,4 @@
-"""A model repository of tiny encoders, and both engines on it."""
+"""A model repository of tiny encoders, and every engine on it."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -32,13 +32,28 @@ def tritonserver(repository: Path) -> Iterator[TritonServer]:
         yield server
 
 
-@pytest.fixture(params=["onnx", pytest.param("triton", marks=pytest.mark.engines)])
+@pytest.fixture(scope="session")
+def second_tritonserver(repository: Path) -> Iterator[TritonServer]:
+    with TritonServer(repository) as server:
+        yield server
+
+
+@pytest.fixture(
+    params=[
+        "onnx",
+        pytest.param("triton", marks=pytest.mark.engines),
+        pytest.param("triton-two", marks=pytest.mark.engines),
+    ]
+)
 async def engine(request: pytest.FixtureRequest, repository: Path) -> AsyncIterator[EncoderEngine]:
-    """Each encoder engine in turn, with one worker an encoder."""
+    """Each encoder engine in turn, with one worker an encoder: in process, one Triton, and two."""
     if request.param == "onnx":
         engine = OnnxEngine(repository, threads=1, queue_rows=1024)
         await engine.load()
     else:
-        engine = TritonEngine(request.getfixturevalue("tritonserver").grpc)
+        servers = ["tritonserver"]
+        if request.param == "triton-two":
+            servers.append("second_tritonserver")
+        engine = TritonEngine(",".join(request.getfixturevalue(name).grpc for name in servers))
     yield engine
     await engine.close()

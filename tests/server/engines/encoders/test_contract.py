@@ -1,4 +1,5 @@
-"""What every encoder engine does alike: each test runs on ONNX Runtime and on a real Triton."""
+"""What every encoder engine does alike: each test runs on ONNX Runtime, on a real Triton and on
+two."""
 
 import asyncio
 import time

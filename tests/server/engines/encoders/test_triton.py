@@ -1,7 +1,9 @@
-"""What only a remote engine meets: models that come and go, a full queue, a server that is down."""
+"""What only a remote engine meets: models that come and go, a full queue, a server that is down.
+What only several Tritons meet is in `test_triton_several`."""
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,12 +14,15 @@ from tiny_encoders import IMAGE, SLOW_STEPS, write_image_encoder
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonserver import TritonServer
 
+from triptych_server import deadline
+from triptych_server.engines.encoders import Inference
 from triptych_server.engines.encoders.triton import TritonEngine
-from triptych_server.errors import NotFound, ResourceExhausted, Unavailable
+from triptych_server.errors import DeadlineExceeded, NotFound, ResourceExhausted, Unavailable
 
 pytestmark = pytest.mark.engines
 
 PICTURE = {"pixels": np.arange(192, dtype=np.uint8).reshape(1, 8, 8, 3)}
+PICTURES = {"pixels": np.repeat(PICTURE["pixels"], 8, axis=0)}
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +30,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TritonServer]:
     repository = tmp_path_factory.mktemp("changing")
     write_image_encoder(repository / "image")
     write_image_encoder(repository / "slow", steps=SLOW_STEPS, max_batch_size=1)
+    write_image_encoder(repository / "busy", steps=SLOW_STEPS, max_batch_size=8)
     write_image_encoder(
         repository / "narrow",
         steps=SLOW_STEPS,
@@ -73,6 +79,25 @@ async def test_an_exchanged_model_is_read_again_before_its_features_are_returned
     assert not np.allclose(before.outputs["features"], after.outputs["features"], atol=1e-2)
     spec = await engine.spec("exchanged")
     assert (after.version, spec.version, spec.space) == ("2", "2", "clip:new")
+
+
+async def test_requests_ask_for_the_version_that_was_read(
+    server: TritonServer, engine: TritonEngine, control: InferenceServerClient
+) -> None:
+    """Triton itself would answer with the highest."""
+    folder = server.repository / "versions"
+    every = "dynamic_batching { } version_policy { all { } }"
+    write_image_encoder(folder, batching=every)
+    await control.load_model("versions")
+    before = await engine.infer("versions", PICTURE)
+    write_image_encoder(folder, version=2, seed=2, batching=every)
+    await control.load_model("versions")
+    for _ in range(3):
+        after = await engine.infer("versions", PICTURE)
+        assert after.version == "1"
+        np.testing.assert_allclose(after.outputs["features"], before.outputs["features"])
+    await engine.ready("versions")
+    assert (await engine.infer("versions", PICTURE)).version == "2"
 
 
 async def test_ready_notices_a_model_exchanged_under_the_same_version(
@@ -172,8 +197,68 @@ async def test_cancelling_a_call_cancels_its_rpc(
     await asyncio.gather(*(engine.close() for engine in engines))
 
 
-async def test_a_triton_that_does_not_answer_in_time_is_unavailable(server: TritonServer) -> None:
+async def test_a_callers_deadline_goes_with_the_request(
+    server: TritonServer, control: InferenceServerClient
+) -> None:
+    """Triton drops what waits in its queue then, and counts it as failed."""
+    engines = [TritonEngine(server.grpc) for _ in range(10)]  # one alone hardly fills the queue
+    await asyncio.gather(*(engine.infer("slow", PICTURE) for engine in engines))
+    before = await _failures(control, "slow")
+
+    async def call(engine: TritonEngine) -> None:
+        deadline.end_in(0.1)
+        await engine.infer("slow", PICTURE)
+
+    calls = (call(engine) for engine in engines for _ in range(4))
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    late = [error for error in outcomes if isinstance(error, BaseException)]
+    assert len(late) > 10
+    assert {type(error) for error in late} == {DeadlineExceeded}
+    await engines[0].infer("slow", PICTURE)
+    assert await _failures(control, "slow") > before
+    await asyncio.gather(*(engine.close() for engine in engines))
+
+
+async def test_what_is_too_late_is_not_sent(
+    engine: TritonEngine, control: InferenceServerClient
+) -> None:
+    async def call() -> None:
+        deadline.end_in(-0.001)
+        await engine.infer("image", PICTURE)
+
+    await engine.infer("image", PICTURE)
+    with pytest.raises(DeadlineExceeded):
+        await asyncio.create_task(call())
+    assert await _failures(control, "image") == 0
+
+
+async def test_timing_is_of_tritons_recent_batches(engine: TritonEngine) -> None:
+    async def infer() -> tuple[Inference, int]:
+        started_ns = time.monotonic_ns()
+        inference = await engine.infer("busy", PICTURE)
+        return inference, time.monotonic_ns() - started_ns
+
+    first, _ = await infer()
+    assert (first.batch_size, first.queue_ns < first.compute_ns) == (0, True)
+    async with asyncio.timeout(20):
+        batch_size = 0
+        while batch_size < 2:
+            answers = await asyncio.gather(*(infer() for _ in range(32)))
+            batch_size = answers[-1][0].batch_size
+    assert batch_size <= 8
+    for inference, took_ns in answers:
+        assert inference.queue_ns > 0
+        assert inference.compute_ns >= 0
+        assert inference.queue_ns + inference.compute_ns <= took_ns
+    assert (await engine.infer("busy", PICTURES)).batch_size == 8
+
+
+@pytest.mark.parametrize("callers_s", [None, 60.0])
+async def test_a_triton_that_does_not_answer_in_time_is_unavailable(
+    server: TritonServer, callers_s: float | None
+) -> None:
     engine = TritonEngine(server.grpc, timeout_s=0.001)
+    deadline.end_in(callers_s)
     with pytest.raises(Unavailable, match=server.grpc) as caught:
         await engine.infer("slow", PICTURE)
     await engine.close()
