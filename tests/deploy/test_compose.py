@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
-FILLED_BY_THE_USER = ("models", "generators")
+FILLED_BY_THE_USER = ("./models", "./generators")
 
 
 @pytest.fixture(params=SERVICES)
@@ -27,6 +28,10 @@ def mounts(service: Any) -> list[dict[str, Any]]:
 def test_images_are_pinned(service: Any) -> None:
     _, _, tag = service["image"].rpartition(":")
     assert re.search(r"\d+\.\d+", tag)
+
+
+def test_image_is_of_this_version() -> None:
+    assert SERVICES["gateway"]["image"] == f"triptych:{metadata.version('triptych')}"
 
 
 def test_ports_are_published_to_this_machine_alone(service: Any) -> None:
