@@ -105,7 +105,9 @@ async def _in_tritons(
         tritons = await triton.ask_all(settings.encoders, timeout_s)
     except (ValueError, Unavailable) as error:
         return _Served([triton.no_address(settings.encoders, error)])
-    findings = [finding for each in tritons for finding in triton.examine_triton(each)]
+    assets = settings.assets or settings.repository
+    known_here = await UnloadedEncoders(assets).encoders() if assets.is_dir() else []
+    findings = [f for each in tritons for f in triton.examine_triton(each, known_here)]
     findings += triton.differences(tritons)
     found: dict[Finding, list[str]] = {}
     known: dict[str, str] = {}

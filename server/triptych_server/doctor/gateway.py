@@ -7,7 +7,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from triptych import Client, TriptychError
-from triptych.channel import channel_options
+from triptych.errors import from_rpc_error
 from triptych.models import Encoder, Generator, Model
 from triptych.v1 import embedding_pb2, model_pb2, search_pb2, vision_language_pb2
 from triptych_server.doctor.api import examine_api
@@ -24,15 +24,20 @@ _ON_ITS_MACHINE = "triptych doctor  # where the gateway runs, with its settings"
 
 def examine_gateway(target: str, timeout_s: float) -> Iterator[Finding]:
     """Everything that the gateway at `target` tells; each question has `timeout_s`."""
-    try:
-        with Client(target, timeout=timeout_s) as client:
-            models = list(client.models.list())
-    except TriptychError as error:
-        yield absent(target, error)
-        return
-    yield Finding.ok(AREA, target, f"answers, and lists {len(models)} models")
-    with grpc.insecure_channel(target, channel_options()) as channel:
-        yield from health({name: ask_health(channel, name, timeout_s) for name in ("", *SERVICES)})
+    # Not the client's channel: that would ask a gateway which is absent again and again.
+    with grpc.insecure_channel(target) as channel:
+        try:
+            states = {name: ask_health(channel, name, timeout_s) for name in ("", *SERVICES)}
+            with Client(target, timeout=timeout_s) as client:
+                models = list(client.models.list())
+        except grpc.RpcError as error:
+            yield absent(target, from_rpc_error(error))
+            return
+        except TriptychError as error:
+            yield absent(target, error)
+            return
+        yield Finding.ok(AREA, target, f"answers, and lists {len(models)} models")
+        yield from health(states)
         yield from map(model, models)
         yield from examine_api(channel, timeout_s)
 

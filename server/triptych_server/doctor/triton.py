@@ -1,7 +1,7 @@
 """Tritons, each asked by itself: who answers, and with which models."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from tritonclient.grpc.aio import InferenceServerClient
@@ -52,8 +52,8 @@ def no_address(encoders: str, error: ValueError | Unavailable) -> Finding:
     return Finding.problem(AREA, encoders, str(error), remedy)
 
 
-def examine_triton(triton: Triton) -> Iterator[Finding]:
-    """Whether it answers, and has loaded what it should."""
+def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Finding]:
+    """Whether it answers, and has loaded all that it tried to and all of `encoders` that it has."""
     what = f"triton {triton.address}"
     http = f"http://{triton.address.rpartition(':')[0]}:8000/v2"
     if triton.fault:
@@ -68,8 +68,9 @@ def examine_triton(triton: Triton) -> Iterator[Finding]:
         remedy = f"curl -X POST {http}/repository/index  # then its log"
         yield Finding.problem(AREA, what, f"{detail}, but it is not ready", remedy)
     for model in triton.models:
-        if model.state != "READY" and model.reason not in ("", "unloaded"):
-            detail = f"{model.state.lower()}: {model.reason}"
+        tried = model.reason not in ("", "unloaded")
+        if model.state != "READY" and (tried or model.name in encoders):
+            detail = f"{model.state.lower() or 'not loaded'}: {model.reason or 'never asked to'}"
             remedy = f"curl -X POST {http}/repository/models/{model.name}/load"
             yield Finding.problem(AREA, f"{model.name} on {triton.address}", detail, remedy)
 
