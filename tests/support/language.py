@@ -61,7 +61,7 @@ def write_models(folder: Path) -> Path:
         (PLAIN, {"beams": False, "scoring": False}),
         (TWO_STEP, {"context_length": CONTEXT}),
     ):
-        _write_variant(whole.folder, folder / "generators" / model, {"model": model} | changes)
+        write_variant(whole.folder, folder / "generators" / model, {"model": model} | changes)
     return repository
 
 
@@ -76,7 +76,7 @@ def pictures(count: int) -> list[media_pb2.Image]:
     return [raw(each).image for each in pixels]
 
 
-def _write_variant(whole: Path, folder: Path, changes: dict[str, object]) -> None:
+def write_variant(whole: Path, folder: Path, changes: dict[str, object]) -> None:
     """The same generator, as another generator.json describes it."""
     shutil.copytree(whole, folder)
     spec = folder / "generator.json"

@@ -1,72 +1,31 @@
 """How captions come about inside the gateway."""
 
 import shutil
-from collections import Counter
 from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import onnx
 from language import FUSED, TWO_STEP
+from language_parts import Parts, parts
 from onnx import numpy_helper
 
-from triptych_server.capabilities.caption_scores import CaptionScorer
-from triptych_server.capabilities.captioning import Captioner, CaptionQuery, Captions
-from triptych_server.capabilities.embedding import Embedder
-from triptych_server.capabilities.encoding import Encoding
+from triptych_server.capabilities.captioning import CaptionQuery, Captions
 from triptych_server.capabilities.generation import Generation
-from triptych_server.capabilities.image_prefixes import ImagePrefixes
-from triptych_server.capabilities.matching import Matcher
-from triptych_server.capabilities.models import ModelCatalog
-from triptych_server.capabilities.sights import Sights
-from triptych_server.engines.encoders import Inference, Tensors
-from triptych_server.engines.encoders.onnx import OnnxEngine
 from triptych_server.engines.generators.onnx import OnnxGenerator
 from triptych_server.engines.generators.protocol import Sampling
 from triptych_server.errors import Internal
 from triptych_server.media.content import RawImage
 
 
-class CountingEngine(OnnxEngine):
-    """Counts what it is asked for."""
-
-    asked: Counter[str]
-
-    async def infer(self, encoder: str, inputs: Tensors) -> Inference:
-        self.asked[encoder] += 1
-        return await super().infer(encoder, inputs)
-
-
-@dataclass(frozen=True)
-class Parts:
-    captioner: Captioner
-    engine: CountingEngine
-
-
 @asynccontextmanager
-async def parts(repository: Path, model: str) -> AsyncIterator[Parts]:
-    engine = CountingEngine(repository, threads=1, queue_rows=64)
-    engine.asked = Counter()
-    await engine.load()
+async def captioning(repository: Path, model: str) -> AsyncIterator[Parts]:
     folder = repository.parent / "generators" / model
     generator = OnnxGenerator(folder, threads=1, queue=8, cache_bytes=2**22)
     await generator.load()
-    catalog = ModelCatalog(engine, repository, generators=[generator])
-    await catalog.refresh()
-    with ThreadPoolExecutor(1) as executor:
-        encoding = Encoding(engine, catalog, executor)
-        scorer = CaptionScorer(
-            catalog,
-            Embedder(encoding, stream_contents=1),
-            Matcher(encoding),
-        )
-        sights = Sights(ImagePrefixes(encoding), executor, longest_side=64)
-        yield Parts(Captioner(catalog, sights, scorer, queue=8), engine)
-    await generator.close()
-    await engine.close()
+    async with parts(repository, generator) as built:
+        yield built
 
 
 def query(model: str, pictures: int, itm_model: str | None = None) -> CaptionQuery:
@@ -82,7 +41,7 @@ def query(model: str, pictures: int, itm_model: str | None = None) -> CaptionQue
 
 
 async def test_patches_that_both_models_take_are_computed_once(language_repository: Path) -> None:
-    async with parts(language_repository, TWO_STEP) as built:
+    async with captioning(language_repository, TWO_STEP) as built:
         captioned = await built.captioner.caption(query(TWO_STEP, 5, itm_model=TWO_STEP))
         assert built.engine.asked[f"{TWO_STEP}-vision"] == 5
         assert built.engine.asked[f"{TWO_STEP}-prefix"] == 5
@@ -93,7 +52,7 @@ async def test_patches_that_both_models_take_are_computed_once(language_reposito
 
 
 async def test_model_without_patches_leaves_them_to_the_matcher(language_repository: Path) -> None:
-    async with parts(language_repository, FUSED) as built:
+    async with captioning(language_repository, FUSED) as built:
         captioned = await built.captioner.caption(query(FUSED, 5, itm_model=TWO_STEP))
         assert built.engine.asked[f"{FUSED}-image-prefix"] == 5
         assert built.engine.asked[f"{TWO_STEP}-vision"] == 5
@@ -105,7 +64,7 @@ async def test_prefix_that_is_not_finite_never_reaches_the_generator(
 ) -> None:
     copy = Path(shutil.copytree(language_repository.parent, tmp_path / "copy"))
     spoil(copy / "models" / f"{FUSED}-image-prefix" / "1" / "model.onnx")
-    async with parts(copy / "models", FUSED) as built:
+    async with captioning(copy / "models", FUSED) as built:
         captioned = await built.captioner.caption(query(FUSED, 2))
     for outcome in captioned.outcomes:
         assert isinstance(outcome, Internal)
