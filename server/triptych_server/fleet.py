@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +42,17 @@ class Fleet(Collection[Generator]):
     which these are is not known before a server has answered.
     """
 
-    def __init__(self, settings: Settings, directory: Path | None, folders: Sequence[Path]) -> None:
-        """`directory` holds the folders. Raises `ValueError` for a key that the environment has
-        not."""
+    def __init__(
+        self,
+        settings: Settings,
+        directory: Path | None,
+        folders: Sequence[Path],
+        open_folder: Callable[[Path], Awaitable[Generator]] | None = None,
+    ) -> None:
+        """`directory` holds the folders; `open_folder` opens one in process, by default to compute.
+        Raises `ValueError` for a key that the environment has not."""
         self._settings = settings
+        self._open_folder = open_folder or self._load_folder
         self._directory = directory
         self._folders = {folder.name: folder for folder in folders}
         self._tables = {
@@ -152,20 +159,24 @@ class Fleet(Collection[Generator]):
 
     async def _generator(self, source: Path | RemoteModel) -> Generator:
         """Only the libraries that it needs are imported."""
-        settings = self._settings
         if isinstance(source, Path):
-            from triptych_server.engines.generators.onnx import OnnxGenerator
-
-            onnx = OnnxGenerator(
-                source,
-                threads=settings.threads,
-                queue=settings.generator_queue,
-                cache_bytes=settings.generator_cache_bytes,
-            )
-            await onnx.load()
-            return onnx
+            return await self._open_folder(source)
         from triptych_server.engines.generators.vllm import VllmGenerator
 
-        vllm = VllmGenerator(source, generators=self._directory, queue=settings.generator_queue)
+        queue = self._settings.generator_queue
+        vllm = VllmGenerator(source, generators=self._directory, queue=queue)
         await vllm.load()
         return vllm
+
+    async def _load_folder(self, folder: Path) -> Generator:
+        from triptych_server.engines.generators.onnx import OnnxGenerator
+
+        settings = self._settings
+        onnx = OnnxGenerator(
+            folder,
+            threads=settings.threads,
+            queue=settings.generator_queue,
+            cache_bytes=settings.generator_cache_bytes,
+        )
+        await onnx.load()
+        return onnx

@@ -1,6 +1,6 @@
 """Opens the engines that the settings name, and imports no other."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -28,9 +28,17 @@ async def open_encoders(settings: Settings) -> EncoderEngine:
     return TritonEngine(settings.encoders.removeprefix("triton://"), queue_rows=settings.queue_rows)
 
 
-async def open_generators(settings: Settings, resources: AsyncExitStack) -> Fleet:
-    """Every generator that there is; `resources` will close them. Raises `ValueError`."""
-    fleet = Fleet(settings, generators_directory(settings), generator_folders(settings))
+async def open_generators(
+    settings: Settings,
+    resources: AsyncExitStack,
+    open_folder: Callable[[Path], Awaitable[Generator]] | None = None,
+) -> Fleet:
+    """Every generator that there is; `resources` will close them. Raises `ValueError`.
+
+    `open_folder` opens those in process, by default to compute.
+    """
+    folders = generator_folders(settings)
+    fleet = Fleet(settings, generators_directory(settings), folders, open_folder)
     resources.push_async_callback(fleet.close)
     await fleet.load()
     return fleet
