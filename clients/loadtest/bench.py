@@ -106,7 +106,7 @@ def latency(repository: Path, calls: int) -> dict[str, dict[str, float]]:
         with (
             console.status(f"latency, cores {cores}"),
             bounded_wakeup(microseconds),
-            minimal(repository) as least,
+            minimal("minimal.py", repository) as least,
             gateway(repository) as process,
         ):
             for _ in range(ROUNDS):
@@ -124,9 +124,9 @@ def latency(repository: Path, calls: int) -> dict[str, dict[str, float]]:
 
 
 @contextmanager
-def minimal(repository: Path) -> Iterator[str]:
-    """The target of a minimal server."""
-    command = [sys.executable, str(Path(__file__).with_name("minimal.py")), str(repository)]
+def minimal(script: str, *arguments: str | Path) -> Iterator[str]:
+    """The target of a minimal server, which a script beside this one is."""
+    command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:

@@ -1,8 +1,9 @@
 """What the gateway adds to the latency of a Triton, on this machine.
 
-One caller, with tritonclient and through Embed in turn, and the same tensors: a raw picture of
+One caller, with tritonclient and through Embed, and the same tensors: a raw picture of
 exactly the encoder's size, which the gateway passes on as it is, and a text, which the gateway
-tokenises and Triton is given as tokens. Medians are compared. `make bench-engines` runs it; the
+tokenises and Triton is given as tokens. A minimal server in front of Triton shows what the second
+hop costs by itself. All alternate, and medians are compared. `make bench-engines` runs it; the
 report is also written to build/bench/triton-latency.json.
 """
 
@@ -11,13 +12,14 @@ import json
 import os
 import statistics
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from baseline import TEXT, entry_of
-from bench import BUILD, CORES, FULL_SIZE, ROUNDS, full_size_repository
+from bench import BUILD, CORES, FULL_SIZE, ROUNDS, full_size_repository, minimal
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 from load import latencies, raw_picture
@@ -28,33 +30,33 @@ from triton_stage import gateway_on
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonserver import TritonServer
 
-from triptych.v1 import embedding_pb2, embedding_pb2_grpc, media_pb2
+from triptych.v1 import embedding_pb2, media_pb2
+from triptych.v1.embedding_pb2_grpc import EmbeddingServiceStub
 from triptych_server.engines.encoders.spec import FEATURES, EncoderSpec, Role
 from triptych_server.settings import SHIPPED_REPOSITORY
 from triptych_server.wakeup import bounded_wakeup
 
 INPUTS = {"raw picture": Role.IMAGE, "text": Role.TEXT}
-SAME = 1e-5  # largest difference between the features of both ways
+SAME = 1e-5  # largest difference between the features of two ways
 console = Console()
 
 
 @dataclass(frozen=True, slots=True)
 class Latencies:
-    """Seconds of calls in both ways, and what the gateway told of those through it."""
+    """Seconds of calls in each way, and what the gateway told of those through it."""
 
     direct: list[float] = field(default_factory=list)
-    served: list[float] = field(default_factory=list)
+    minimal: list[float] = field(default_factory=list)
+    gateway: list[float] = field(default_factory=list)
     timings: list[media_pb2.Timing] = field(default_factory=list)
 
     def medians(self) -> dict[str, float]:
-        """Milliseconds: of both ways, what the gateway adds, and what it does itself in its
-        process. The rest of what it adds is the second hop."""
-        direct, served = statistics.median(self.direct), statistics.median(self.served)
-        preprocess = statistics.median(seconds(t.preprocess) for t in self.timings)
-        own = statistics.median(seconds(t.total) - seconds(t.inference) for t in self.timings)
-        named = {"direct": direct, "gateway": served, "added": served - direct}
-        named |= {"preprocess": preprocess, "own": own}
-        return {name: value * 1000 for name, value in named.items()}
+        """Milliseconds of each way, and of what the gateway does itself in its own process."""
+        own = [seconds(t.total) - seconds(t.queue) - seconds(t.inference) for t in self.timings]
+        ways = {"direct": self.direct, "minimal": self.minimal, "gateway": self.gateway}
+        return {
+            name: statistics.median(each) * 1000 for name, each in (ways | {"own": own}).items()
+        }
 
 
 def main(
@@ -66,12 +68,14 @@ def main(
         FULL_SIZE: (full_size_repository(), max(calls // 5, ROUNDS)),
     }
     report: dict[str, Any] = {"cores": len(os.sched_getaffinity(0))}
-    table = Table("one caller", "input", "cores", "Triton", "gateway", "added", title="median ms")
+    columns = ("model", "input", "cores", "Triton", "gateway adds", "minimal server adds")
+    table = Table(*columns, title="median ms of one caller")
     for name, (repository, each) in models.items():
         report[name] = latency(repository, each)
         for cores, inputs in report[name].items():
-            for kind, medians in inputs.items():
-                figures = (f"{medians[part]:.2f}" for part in ("direct", "gateway", "added"))
+            for kind, ways in inputs.items():
+                added = (ways[way] - ways["direct"] for way in ("gateway", "minimal"))
+                figures = (f"{ms:.2f}" for ms in (ways["direct"], *added))
                 table.add_row(name, kind, cores, *figures)
     console.print(table)
     path = BUILD / "triton-latency.json"
@@ -84,41 +88,55 @@ def latency(repository: Path, calls: int) -> dict[str, dict[str, dict[str, float
     report: dict[str, dict[str, dict[str, float]]] = {}
     with (
         TritonServer(repository) as triton,
+        minimal("triton_minimal.py", repository, triton.grpc) as least,
         gateway_on(triton.grpc, assets=repository) as gateway,
     ):
+        targets = (triton.grpc, least, gateway.target)
         for cores, microseconds in CORES.items():
             report[cores] = {}
             for kind, role in INPUTS.items():
                 spec = entry_of(repository, role).spec
-                both = measure(triton.grpc, gateway.target, repository, spec, calls)
+                every = measure(*targets, repository, spec, calls)
                 with bounded_wakeup(microseconds), console.status(f"{spec.name}, cores {cores}"):
-                    report[cores][kind] = asyncio.run(both).medians()
+                    report[cores][kind] = asyncio.run(every).medians()
     return report
 
 
 async def measure(
-    triton: str, gateway: str, repository: Path, spec: EncoderSpec, calls: int
+    triton: str, least: str, gateway: str, repository: Path, spec: EncoderSpec, calls: int
 ) -> Latencies:
-    """Call an encoder in both ways, alternated."""
-    both = Latencies()
+    """Call an encoder in every way, alternated."""
+    every = Latencies()
     inputs = triton_inputs(one_row(repository, spec))
     request = embedding_pb2.EmbedRequest(model=spec.model, contents=[content(spec)])
-    async with InferenceServerClient(triton) as client, aio.insecure_channel(gateway) as channel:
-        stub = embedding_pb2_grpc.EmbeddingServiceStub(channel)
 
-        async def direct() -> Any:
-            return (await client.infer(spec.name, inputs)).as_numpy(FEATURES)
+    async def through(stub: Any) -> Any:
+        response = await stub.Embed(request)
+        if response.HasField("timing"):
+            every.timings.append(response.timing)
+        return np.frombuffer(response.results[0].embedding.vector.data, "<f4")
 
-        async def served() -> Any:
-            response = await stub.Embed(request)
-            both.timings.append(response.timing)
-            return np.frombuffer(response.results[0].embedding.vector.data, "<f4")
+    async with (
+        InferenceServerClient(triton) as client,
+        aio.insecure_channel(least) as to_least,
+        aio.insecure_channel(gateway) as to_gateway,
+    ):
 
-        assert np.abs(await direct() - await served()).max() < SAME
+        async def directly() -> Any:
+            return (await client.infer(spec.name, inputs)).as_numpy(FEATURES)[0]
+
+        ways = (
+            (directly, every.direct),
+            (partial(through, EmbeddingServiceStub(to_least)), every.minimal),
+            (partial(through, EmbeddingServiceStub(to_gateway)), every.gateway),
+        )
+        expected = await directly()
+        for call, _ in ways:
+            assert np.abs(await call() - expected).max() < SAME
         for _ in range(ROUNDS):
-            both.direct.extend(await latencies(direct, calls // ROUNDS))
-            both.served.extend(await latencies(served, calls // ROUNDS))
-    return both
+            for call, times in ways:
+                times.extend(await latencies(call, calls // ROUNDS))
+    return every
 
 
 def content(spec: EncoderSpec) -> media_pb2.Content:
