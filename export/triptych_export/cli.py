@@ -15,6 +15,7 @@ from triptych_export.errors import ExportError
 from triptych_export.parity import Precision
 from triptych_export.pipeline import export_blip2, export_clip
 from triptych_export.report import ExportReport
+from triptych_export.storage import Format
 from triptych_server.engines.encoders.spec import Role
 
 app = typer.Typer(
@@ -29,7 +30,23 @@ Name: TypeAlias = Annotated[
     str | None, typer.Option(help="Name of the model; default: the checkpoint's.")
 ]
 StoredAs: TypeAlias = Annotated[
-    Precision, typer.Option(help="How weights and products are stored.")
+    Precision, typer.Option(help="How weights and products are stored; bf16 needs a GPU.")
+]
+Stored: TypeAlias = Annotated[
+    Format,
+    typer.Option(
+        "--format",
+        help="ONNX graphs, or TensorRT plans (where there is no TensorRT: ONNX graphs that Triton "
+        "accelerates with its own).",
+    ),
+]
+KeepFp32: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|NAME,...",
+        help="Layers of fp16 or bf16 encoders that stay in fp32; auto finds the fewest that it "
+        "takes to be like the checkpoint.",
+    ),
 ]
 Revision: TypeAlias = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
 MaxBatchSize: TypeAlias = Annotated[int, typer.Option(min=1, help="Most rows of a batch.")]
@@ -55,6 +72,8 @@ def clip(
     repository: Repository,
     name: Name = None,
     precision: StoredAs = Precision.FP32,
+    format: Stored = Format.ONNX,
+    keep_fp32: KeepFp32 = "",
     revision: Revision = None,
     max_batch_size: MaxBatchSize = 64,
     preferred_batch_size: PreferredBatchSize = None,
@@ -71,6 +90,8 @@ def clip(
             repository,
             name=name,
             precision=precision,
+            format=format,
+            keep_fp32=_names(keep_fp32),
             revision=revision,
             batching=batching,
             calibration=calibration,
@@ -96,9 +117,11 @@ def blip2(
     ] = None,
     name: Name = None,
     precision: Annotated[
-        Literal["fp32", "fp16"],
-        typer.Option(help="How the encoders' weights and products are stored."),
+        Literal["fp32", "fp16", "bf16"],
+        typer.Option(help="How the encoders' weights and products are stored; bf16 needs a GPU."),
     ] = "fp32",
+    format: Stored = Format.ONNX,
+    keep_fp32: KeepFp32 = "",
     revision: Revision = None,
     max_batch_size: MaxBatchSize = 64,
     preferred_batch_size: PreferredBatchSize = None,
@@ -122,12 +145,18 @@ def blip2(
             graphs=graph or (),
             name=name,
             precision=precision,
+            format=format,
+            keep_fp32=_names(keep_fp32),
             revision=revision,
             batching=batching,
             calibration=calibration,
             overwrite=overwrite,
         )
         _print(report, as_json)
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 @contextmanager

@@ -45,12 +45,20 @@ def config_text(
     batching: Batching,
     *,
     batched: bool,
+    plan_profiles: int = 0,
+    accelerator: Mapping[str, str] | None = None,
 ) -> str:
     """A ModelConfig in protobuf's text format; `parameters` without their prefix `triptych.`.
 
-    Unless it is `batched`, servers leave requests as they are, and shapes keep their first axis.
+    Unless it is `batched`, servers leave requests as they are, and shapes keep their first axis. It
+    is of an ONNX graph, with the options of Triton's TensorRT `accelerator` if given, or of a
+    TensorRT plan of `plan_profiles` profiles.
     """
-    config = model_config_pb2.ModelConfig(name=name, backend="onnxruntime")
+    config = model_config_pb2.ModelConfig(name=name)
+    if plan_profiles:
+        config.platform = "tensorrt_plan"
+    else:
+        config.backend = "onnxruntime"
     first = 1 if batched else 0
     for declared, tensors in ((config.input, inputs), (config.output, [output])):
         for tensor in tensors:
@@ -61,8 +69,14 @@ def config_text(
         config.dynamic_batching.preferred_batch_size.extend(
             size for size in batching.preferred if size <= batching.max_batch_size
         )
-    if batching.gpu:
-        config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_GPU, count=1)
+    if batching.gpu or plan_profiles > 1:
+        group = config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_GPU)
+        group.count = 1
+        if plan_profiles > 1:  # Triton takes the first profile alone unless they are listed
+            group.profile.extend(str(number) for number in range(plan_profiles))
+    if accelerator is not None:
+        accelerators = config.optimization.execution_accelerators
+        accelerators.gpu_execution_accelerator.add(name="tensorrt", parameters=accelerator)
     for key, value in parameters.items():
         config.parameters[f"triptych.{key}"].string_value = value
     return str(text_format.MessageToString(config))

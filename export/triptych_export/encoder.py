@@ -1,6 +1,6 @@
 """What the pipeline asks of an encoder on its way into the model repository."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -21,6 +21,11 @@ class Encoder(Protocol):
     @property
     def axes(self) -> Mapping[str, Mapping[int, str]]:
         """The dynamic axes of every input."""
+        ...
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """The lengths to which texts are filled, ascending; none where it takes no texts."""
         ...
 
     def tower(self) -> nn.Module:

@@ -15,3 +15,7 @@ class ParityError(ExportError):
 
 class RepositoryError(ExportError):
     """The model repository cannot take the export."""
+
+
+class PlanError(ExportError):
+    """TensorRT makes no plan of the exported network."""

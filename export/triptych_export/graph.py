@@ -1,5 +1,6 @@
 """Torch module to ONNX file."""
 
+import ast
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ def write_graph(
 
     `axes` has the dynamic axes of each argument in the argument's own structure. `inputs` and
     `outputs` name all tensors in their order. Weights beyond `LARGEST_FILE` lie beside the file as
-    `<name>.data`. The file does not say which source files its nodes came from.
+    `<name>.data`. Nodes are named after the module that they compute, `encoder.layers.0.mlp/Add_7`;
+    the file does not say which source files they came from.
     """
     size = sum(tensor.nbytes for tensor in network.state_dict().values())
     with quiet(), torch.no_grad():
@@ -41,9 +43,31 @@ def write_graph(
             verbose=False,
         )
         assert program is not None  # it is with dynamo=True
-        for node in program.model.graph.all_nodes():
+        for number, node in enumerate(program.model.graph.all_nodes()):
+            node.name = f"{_module(node)}/{node.op_type}_{number}"
             node.metadata_props.clear()
+        _read_shapes_behind_casts(program.model.graph)
         program.save(str(path), external_data=size > LARGEST_FILE)
+
+
+def _module(node: Any) -> str:
+    """The path of the module that the tracer was in; the scopes end with the node's own."""
+    scopes = ast.literal_eval(node.metadata_props.get("pkg.torch.onnx.name_scopes", "[]"))
+    return str(scopes[-2]) if len(scopes) > 1 else ""
+
+
+def _read_shapes_behind_casts(graph: Any) -> None:
+    """Take the shape of uint8 inputs from their cast: TensorRT lets nothing else read such inputs.
+
+    https://github.com/NVIDIA/TensorRT/issues/3985
+    """
+    for value in graph.inputs:
+        nodes = [use.node for use in value.uses()]
+        casts = [node for node in nodes if node.op_type == "Cast"]
+        for node in nodes:
+            if casts and node.op_type == "Shape":
+                node.replace_input_with(0, casts[0].outputs[0])
+    graph.sort()
 
 
 def share(folder: Path) -> None:

@@ -43,7 +43,8 @@ class _FromPixels(nn.Module):
         self.register_buffer("shift", mean / std)
 
     def forward(self, pixels: torch.Tensor) -> Any:
-        pixel_values = pixels.permute(0, 3, 1, 2).to(torch.float32) * self.scale - self.shift
+        # Cast first: TensorRT takes uint8 nowhere else.
+        pixel_values = pixels.to(torch.float32).permute(0, 3, 1, 2) * self.scale - self.shift
         return self.network(pixel_values)
 
 
@@ -64,6 +65,11 @@ class ImageEncoder:
         self.role, self.axes = role, {PIXELS: {0: "batch"}}
         self._steps, self._process = checkpoint.image, checkpoint.processor
         self._pictures, self._network, self._more = pictures, network, more or {}
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """None."""
+        return ()
 
     def tower(self) -> nn.Module:
         """The network from uint8 pixels."""

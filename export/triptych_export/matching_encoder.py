@@ -1,6 +1,6 @@
 """The encoder that compares pictures with texts: its graph, its truth and its parameters."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +39,11 @@ class MatchingEncoder:
         self, vision: ImageEncoder, texts: TextSamples, network: nn.Module, more: Mapping[str, str]
     ) -> None:
         self._vision, self._texts, self._network, self._more = vision, texts, network, more
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """The lengths to which texts are filled."""
+        return self._texts.lengths()
 
     def tower(self) -> nn.Module:
         """The network as it is."""

@@ -1,6 +1,6 @@
 """How far an exported encoder is from its checkpoint, and how far is too far."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +15,8 @@ from triptych_server.engines.encoders.spec import FEATURES
 
 Inputs = Mapping[str, npt.NDArray[Any]]
 Output = npt.NDArray[np.float32]
+# Runs rows and what they share as one batch; gives the output, each row flattened: `[N, D]`.
+Network = Callable[[Inputs, Inputs], Output]
 
 BATCH_SIZES = (1, 3, 8)
 ROWS = BATCH_SIZES[-1]  # samples that are drawn at once
@@ -29,6 +31,7 @@ class Precision(StrEnum):
 
     FP32 = "fp32"
     FP16 = "fp16"
+    BF16 = "bf16"
     INT8 = "int8"
 
 
@@ -47,6 +50,8 @@ FLOORS = {
     Precision.FP32: Floor(cosine=0.9999, centred_cosine=0.999, difference=1e-4, company=1e-4),
     # Eleven bits of mantissa through a dozen layers; ranks of neighbours stay as they are.
     Precision.FP16: Floor(cosine=0.999, centred_cosine=0.99, difference=2e-2, company=5e-3),
+    # Eight bits of mantissa, but fp32's range.
+    Precision.BF16: Floor(cosine=0.998, centred_cosine=0.95, difference=4e-2, company=5e-3),
     # Eight bits for weights and activations. A search finds a picture again whoever shared its
     # batch, so company must cost well less than rounding does (a distance of about 2e-2).
     Precision.INT8: Floor(cosine=0.98, centred_cosine=0.9, difference=1e-1, company=5e-3),
@@ -117,8 +122,8 @@ class Parity:
         return [text for text, passed in checks.items() if not passed]
 
 
-class _OnnxEncoder:
-    """An ONNX file on ONNX Runtime's CPU provider."""
+class OnnxNetwork:
+    """An ONNX file on ONNX Runtime's CPU provider; a `Network`. Raises `ParityError`."""
 
     def __init__(self, path: Path, output: str) -> None:
         self._output = output
@@ -128,35 +133,52 @@ class _OnnxEncoder:
             raise ParityError(f"{path.name}: ONNX Runtime refuses it: {error}") from error
 
     def __call__(self, inputs: Inputs, shared: Inputs) -> Output:
-        """The output of all rows as one batch, each row flattened: `[N, D]`."""
         output: Output = self._session.run([self._output], {**inputs, **shared})[0]
-        return _rows(output)
+        return rows(output)
 
 
 def measure(path: Path, output: str, samples: Sequence[Samples]) -> Parity:
-    """Run the encoder on all samples. Raises `ParityError` when ONNX Runtime cannot."""
-    encoder = _OnnxEncoder(path, output)
+    """Run the file on all samples. Raises `ParityError` when ONNX Runtime cannot."""
+    return compare(OnnxNetwork(path, output), output, samples)
+
+
+def compare(network: Network, output: str, samples: Sequence[Samples]) -> Parity:
+    """Run the network, which gives the encoder's `output`, on all samples."""
+    return _worst(list(_figures(network, output, samples)))
+
+
+def passes(network: Network, output: str, samples: Sequence[Samples], floor: Floor) -> bool:
+    """Whether `compare` would find no failure; stops at the first."""
+    return all(not figures.failures(floor) for figures in _figures(network, output, samples))
+
+
+def _figures(network: Network, output: str, samples: Sequence[Samples]) -> Iterator[Parity]:
+    scale = output_scale(output, samples)
+    for group in samples:
+        yield _measure(network, group, scale, directions=output == FEATURES)
+
+
+def output_scale(output: str, samples: Sequence[Samples]) -> float:
+    """The unit of `Parity`'s figures but cosines."""
     if output == FEATURES:
-        return _worst([_measure(encoder, group, 1.0, directions=True) for group in samples])
-    scale = float(np.max([np.abs(group.reference).max() for group in samples]))
-    scale = max(scale, _LEAST_SCALE)
-    return _worst([_measure(encoder, group, scale, directions=False) for group in samples])
+        return 1.0
+    return max(float(np.max([np.abs(group.reference).max() for group in samples])), _LEAST_SCALE)
 
 
-def _measure(encoder: _OnnxEncoder, group: Samples, scale: float, *, directions: bool) -> Parity:
-    reference = _rows(group.reference)
+def _measure(encoder: Network, group: Samples, scale: float, *, directions: bool) -> Parity:
+    reference = rows(group.reference)
     count = len(reference)
     every = np.arange(count)
 
-    def run(rows: npt.NDArray[np.intp]) -> Output:
-        return encoder(_take(group.inputs, rows), group.shared)
+    def run(batch: npt.NDArray[np.intp]) -> Output:
+        return encoder(_take(group.inputs, batch), group.shared)
 
     alone = np.concatenate([run(every[row : row + 1]) for row in range(count)])
     outputs, company = [alone], []
     for size in BATCH_SIZES[1:]:
-        rows = np.resize(every, -(-count // size) * size)
-        together = np.concatenate([run(batch) for batch in rows.reshape(-1, size)])
-        company.append(_distance(together, alone[rows]))
+        order = np.resize(every, -(-count // size) * size)
+        together = np.concatenate([run(batch) for batch in order.reshape(-1, size)])
+        company.append(_distance(together, alone[order]))
         outputs.append(together[:count])
     beside = encoder(_join(group.inputs, group.mates), group.shared)[:count]
     longest = max(float(np.linalg.norm(reference, axis=1).max()), _LEAST_SCALE)
@@ -191,7 +213,8 @@ def _least(cosines: Sequence[float | None]) -> float | None:
     return float(np.min(taken)) if taken else None
 
 
-def _rows(output: Output) -> Output:
+def rows(output: Output) -> Output:
+    """Each row flattened: `[N, D]`."""
     return output.reshape(len(output), -1)
 
 

@@ -1,6 +1,6 @@
 """Encoders that take the patches of pictures: their graph and their truth."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -19,6 +19,11 @@ class PatchEncoder:
     ) -> None:
         self.role, self.axes = role, {PATCHES: {0: "batch"}}
         self._vision, self._network, self._more = vision, network, more
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """None."""
+        return ()
 
     def tower(self) -> nn.Module:
         """The network as it is."""

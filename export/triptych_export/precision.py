@@ -1,4 +1,4 @@
-"""Smaller and faster versions of an fp32 graph."""
+"""Integer versions of an fp32 graph; those of 16 bits are in `mixed`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +11,6 @@ from onnxruntime.quantization import (
     quantize_dynamic,
     quantize_static,
 )
-from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 
 from triptych_export.parity import Inputs, Precision
 from triptych_export.quiet import quiet
@@ -20,29 +18,11 @@ from triptych_export.quiet import quiet
 # Reads the fp32 graph and the calibration, writes the target.
 Scheme = Callable[[Path, Path, Iterator[Inputs]], None]
 
-# Sums of squares and exponentials leave fp16's range or its resolution.
-_FP32_OPERATORS = ("LayerNormalization", "Softmax", "ReduceL2", "Clip", "Div")
 
-
-def keep_fp32(source: Path, target: Path, calibration: Iterator[Inputs]) -> None:
-    """Check that the target is the source."""
-    assert source == target
-
-
-def to_fp16(source: Path, target: Path, calibration: Iterator[Inputs]) -> None:
-    """Store weights and products as fp16; inputs, outputs and norms stay as they are."""
-    model = convert_float_to_float16(
-        onnx.load(source),
-        keep_io_types=True,
-        op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_FP32_OPERATORS],
-        # ONNX cannot infer shapes beyond 2 GB; what the tracer wrote down is enough.
-        disable_shape_infer=_is_large(source),
-    )
-    _drop_repeated_casts(model.graph)
-    OnnxModel(model).topological_sort()
-    onnx.save(
-        model, target, save_as_external_data=_is_large(source), location=f"{target.name}.data"
-    )
+def unchanged(source: Path, target: Path, calibration: Iterator[Inputs]) -> None:
+    """Move the graph, and its weights if they lie beside it."""
+    for file in source.parent.glob(f"{source.name}*"):
+        file.rename(target.with_name(file.name))
 
 
 def to_dynamic_int8(source: Path, target: Path, calibration: Iterator[Inputs]) -> None:
@@ -75,8 +55,7 @@ def to_static_int8(source: Path, target: Path, calibration: Iterator[Inputs]) ->
 
 
 SCHEMES: dict[Precision, dict[str, Scheme]] = {
-    Precision.FP32: {"fp32": keep_fp32},
-    Precision.FP16: {"fp16": to_fp16},
+    Precision.FP32: {"fp32": unchanged},
     Precision.INT8: {"int8 dynamic": to_dynamic_int8, "int8 static": to_static_int8},
 }
 
@@ -84,18 +63,6 @@ SCHEMES: dict[Precision, dict[str, Scheme]] = {
 def _is_large(source: Path) -> bool:
     """Whether the fp32 graph needed a file for its weights; its smaller versions get one too."""
     return source.with_name(f"{source.name}.data").exists()
-
-
-def _drop_repeated_casts(graph: Any) -> None:
-    """Keep one cast of each tensor; the converter writes one for every fp32 operator."""
-    nodes, written = list(graph.node), set()
-    del graph.node[:]
-    for node in nodes:
-        if node.op_type == "Cast" and node.output[0] in written:
-            continue
-        written.update(node.output)
-        graph.node.append(node)
-    del graph.value_info[:]
 
 
 def _products_with_weights(graph: Any) -> list[str]:

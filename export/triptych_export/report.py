@@ -11,7 +11,8 @@ from triptych_export.parity import FLOORS, Floor, Parity, Precision
 class EncoderReport:
     """One folder of the model repository; `scheme` is the way to its precision that was taken.
 
-    `shape` is that of one row of its output.
+    `shape` is that of one row of its output; `kept_fp32` are the layers that stay in fp32 where the
+    others have 16 bits.
     """
 
     folder: str
@@ -20,6 +21,7 @@ class EncoderReport:
     shape: tuple[int, ...]
     file_bytes: int
     parity: Parity
+    kept_fp32: tuple[str, ...] = ()
 
     def lines(self, floor: Floor) -> list[str]:
         """The figures for people, beside the floor that they passed."""
@@ -30,6 +32,8 @@ class EncoderReport:
             f"{self.file_bytes / 1e6:.1f} MB; against torch on {parity.samples} samples "
             "at batch 1, 3 and 8:"
         ]
+        if self.kept_fp32:
+            lines.append(f"  in fp32: {', '.join(self.kept_fp32)}")
         if parity.cosine is not None:
             lines.append(
                 f"  cosine {parity.cosine:.6f} (floor {floor.cosine}), "
@@ -47,7 +51,8 @@ class EncoderReport:
 class ExportReport:
     """One checkpoint in the model repository under the name `model`.
 
-    `generator` is its language model among the generators; `left_out` says what is missing and why.
+    `generator` is its language model among the generators; `left_out` says what is missing and why,
+    and `notes` what it takes to serve the encoders.
     """
 
     model: str
@@ -59,6 +64,7 @@ class ExportReport:
     encoders: tuple[EncoderReport, ...]
     generator: GeneratorReport | None = None
     left_out: str = ""
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """All figures and the floors that they passed, as JSON's types."""
@@ -76,6 +82,7 @@ class ExportReport:
             lines += _generator_lines(self.generator)
         if self.left_out:
             lines.append(f"left out: {self.left_out}")
+        lines += self.notes
         return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Encoders that take texts alone: their graph and their truth."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import nn
@@ -30,6 +30,11 @@ class TextEncoder:
         axes = {0: "batch", 1: "sequence"}
         self.role, self.axes = role, {INPUT_IDS: axes, ATTENTION_MASK: axes}
         self._texts, self._network = texts, network
+
+    @property
+    def lengths(self) -> Sequence[int]:
+        """The lengths to which texts are filled."""
+        return self._texts.lengths()
 
     def tower(self) -> nn.Module:
         """The network as it is."""
