@@ -180,7 +180,7 @@ class ChatEnd:
     """How a message ended and what it took.
 
     `trimmed_messages` are those left out, from the oldest on, because the conversation is longer
-    than the model's context; their pictures were kept.
+    than the model's context; a chat model's with their pictures, of others these were kept.
     """
 
     finish_reason: FinishReason | None

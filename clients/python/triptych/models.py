@@ -29,8 +29,10 @@ class Generator:
     """The language model of a model.
 
     `context_length` are tokens of prompt and text together, `image_tokens` those of one picture, of
-    which a prompt may hold `max_images`. `beam_search` and `choices` say whether it searches with
-    beams and tells how likely given answers are; `state_reason` why it is not `ready`.
+    which a prompt may hold `max_images`; 0 stands for what is not known, and with `max_images` for
+    one that chats in words alone. `beam_search` and `choices` say whether it searches with beams
+    and tells how likely given answers are, `chat` whether it takes conversations as such;
+    `state_reason` why it is not `ready`.
     """
 
     family: str
@@ -42,6 +44,7 @@ class Generator:
     choices: bool
     ready: bool
     state_reason: str
+    chat: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,6 +188,7 @@ def _generator(message: model_pb2.Generator) -> Generator:
         choices=message.choices,
         ready=message.state == model_pb2.STATE_READY,
         state_reason=message.state_reason,
+        chat=message.chat,
     )
 
 

@@ -98,6 +98,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             max_images=spec.most_pictures,
             beam_search=spec.beams,
             choices=spec.scoring,
+            chat=spec.instructions is not None,
             state=model_pb2.STATE_READY,
         )
         try:

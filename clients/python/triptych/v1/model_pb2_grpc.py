@@ -53,7 +53,8 @@ class ModelServiceServicer:
 
     def ListModels(self, request, context):
         """ListModels lists every model, those that cannot serve too; but not the encoders and generators
-        whose description cannot be read, for nobody knows of which model they are.
+        whose description cannot be read, for nobody knows of which model they are, nor what a server of
+        language models runs that has not answered yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class ModelServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
     ListModels: _grpc.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]
     """ListModels lists every model, those that cannot serve too; but not the encoders and generators
-    whose description cannot be read, for nobody knows of which model they are.
+    whose description cannot be read, for nobody knows of which model they are, nor what a server of
+    language models runs that has not answered yet.
     """
     GetModel: _grpc.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]
     """GetModel returns one model; NOT_FOUND if there is none of that name."""
@@ -47,7 +48,8 @@ class ModelServiceAsyncStub(ModelServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListModels: _aio.UnaryUnaryMultiCallable[_model_pb2.ListModelsRequest, _model_pb2.ListModelsResponse]  # type: ignore[assignment]
     """ListModels lists every model, those that cannot serve too; but not the encoders and generators
-    whose description cannot be read, for nobody knows of which model they are.
+    whose description cannot be read, for nobody knows of which model they are, nor what a server of
+    language models runs that has not answered yet.
     """
     GetModel: _aio.UnaryUnaryMultiCallable[_model_pb2.GetModelRequest, _model_pb2.GetModelResponse]  # type: ignore[assignment]
     """GetModel returns one model; NOT_FOUND if there is none of that name."""
@@ -62,7 +64,8 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_model_pb2.ListModelsResponse, _abc.Awaitable[_model_pb2.ListModelsResponse]]:
         """ListModels lists every model, those that cannot serve too; but not the encoders and generators
-        whose description cannot be read, for nobody knows of which model they are.
+        whose description cannot be read, for nobody knows of which model they are, nor what a server of
+        language models runs that has not answered yet.
         """
 
     @_abc_1.abstractmethod

@@ -26,16 +26,17 @@ if _version_not_supported:
 
 
 class VisionLanguageServiceStub:
-    """VisionLanguageService lets a language model continue from what an image encoder saw.
+    """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
     RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
     generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
-    beginning of a conversation.
+    beginning of a conversation. How much room a picture takes in a chat model may be known only when the
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
     """
 
     def __init__(self, channel):
@@ -62,16 +63,17 @@ class VisionLanguageServiceStub:
 
 
 class VisionLanguageServiceServicer:
-    """VisionLanguageService lets a language model continue from what an image encoder saw.
+    """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
     RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
     generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
-    beginning of a conversation.
+    beginning of a conversation. How much room a picture takes in a chat model may be known only when the
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
     """
 
     def Caption(self, request, context):
@@ -91,7 +93,7 @@ class VisionLanguageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Chat(self, request, context):
-        """Chat continues a conversation about a picture. Deltas come as they are generated; the last response
+        """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated; the last response
         is the end. The server keeps nothing between calls: each request carries the whole conversation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -125,16 +127,17 @@ def add_VisionLanguageServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class VisionLanguageService:
-    """VisionLanguageService lets a language model continue from what an image encoder saw.
+    """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
     RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
     generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
-    beginning of a conversation.
+    beginning of a conversation. How much room a picture takes in a chat model may be known only when the
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
     """
 
     @staticmethod
