@@ -8,13 +8,11 @@ Tritons that serve the weights in question (`triton_placement`).
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy.typing as npt
-from tritonclient.grpc.aio import InferInput
-from tritonclient.utils import InferenceServerException, np_to_triton_dtype
+import grpc
 
 from triptych_server import deadline
 from triptych_server.engines.encoders.protocol import Inference, Tensors
@@ -22,6 +20,7 @@ from triptych_server.engines.encoders.spec import EncoderSpec
 from triptych_server.engines.encoders.triton_addresses import Address
 from triptych_server.engines.encoders.triton_channels import Channels
 from triptych_server.engines.encoders.triton_errors import Unserved, translated
+from triptych_server.engines.encoders.triton_messages import InferRequest, outputs
 from triptych_server.engines.encoders.triton_placement import Placement, place
 from triptych_server.engines.encoders.triton_replica import Unreadable
 from triptych_server.engines.encoders.triton_replicas import Replicas
@@ -29,7 +28,6 @@ from triptych_server.engines.encoders.triton_statistics import Statistics
 from triptych_server.engines.encoders.turnstile import Turnstile
 from triptych_server.errors import (
     DeadlineExceeded,
-    InvalidArgument,
     NotFound,
     TriptychError,
     Unavailable,
@@ -79,20 +77,19 @@ class TritonEngine:
 
     async def infer(self, encoder: str, inputs: Tensors) -> Inference:
         await self._placement(encoder)
-        tensors = [_tensor(name, array) for name, array in inputs.items()]
+        request = InferRequest(inputs)
         shape = tuple(tuple(array.shape[1:]) for array in inputs.values())
         rows = max((array.shape[0] for array in inputs.values() if array.ndim), default=0)
         asked_ns = time.monotonic_ns()
         async with self._encoders[encoder].turnstile.passage(shape, rows):
             sent_ns = time.monotonic_ns()
-            result = await self._compute(encoder, tensors)
+            response = await self._compute(encoder, request)
             finished_ns = time.monotonic_ns()
         means = self._statistics.means(encoder)
         out_ns = finished_ns - sent_ns
         waited_ns = min(round(means.queue_ns), out_ns) if means else 0
-        response = result.get_response()
         return Inference(
-            outputs={output.name: result.as_numpy(output.name) for output in response.outputs},
+            outputs=outputs(response),
             version=response.model_version,
             queue_ns=sent_ns - asked_ns + waited_ns,
             compute_ns=out_ns - waited_ns,
@@ -131,30 +128,29 @@ class TritonEngine:
         await self._statistics.close()
         await self._channels.close()
 
-    async def _compute(self, encoder: str, tensors: Sequence[InferInput]) -> Any:
+    async def _compute(self, encoder: str, request: InferRequest) -> Any:
         placement = await self._placement(encoder)
         try:
-            return await self._send(placement, tensors)
+            return await self._send(placement, request)
         except Unserved:
             now = await self._placement(encoder, read_after=time.monotonic())
             if now == placement:
                 raise
-            return await self._send(now, tensors)
+            return await self._send(now, request)
 
-    async def _send(self, placement: Placement, tensors: Sequence[InferInput]) -> Any:
+    async def _send(self, placement: Placement, request: InferRequest) -> Any:
         """One RPC, which gRPC may try several times. Raises `Unserved` when no Triton of the
         placement took it."""
         spec = placement.spec
         left = deadline.remaining()
         if left is not None and left <= 0:
             raise DeadlineExceeded
-        callers = left is not None and left < self._timeout_s
-        timeout = left if callers else self._timeout_s
+        timeout = self._timeout_s if left is None else min(left, self._timeout_s)
         try:
             async with self._channels.to(placement.addresses) as client:
-                return await client.infer(spec.name, tensors, spec.version, client_timeout=timeout)
-        except InferenceServerException as error:
-            if callers and error.status() == "StatusCode.DEADLINE_EXCEEDED":
+                return await client.infer(request.encoded(spec.name, spec.version), timeout)
+        except grpc.RpcError as error:
+            if timeout == left and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise DeadlineExceeded from error
             raise translated(error, ", ".join(placement.addresses)) from error
 
@@ -211,12 +207,3 @@ def _tell_who_is_left_out(placement: Placement, able: Collection[Address]) -> No
             spec.version,
             ", ".join(sorted(left_out)),
         )
-
-
-def _tensor(name: str, array: npt.NDArray[Any]) -> InferInput:
-    if not array.size:  # which Triton would hand to models that it does not batch
-        raise InvalidArgument(name, "has no rows")
-    datatype = np_to_triton_dtype(array.dtype)
-    if datatype is None:
-        raise InvalidArgument(name, f"{array.dtype} is not a type of Triton's")
-    return InferInput(name, array.shape, datatype).set_data_from_numpy(array)

@@ -1,11 +1,12 @@
 """gRPC channels to Tritons: how RPCs are balanced, retried and kept alive."""
 
 import json
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from typing import Any
 
-from tritonclient.grpc.aio import InferenceServerClient
+from grpc import aio
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from triptych_server.engines.encoders.triton_addresses import Address, target
 
@@ -43,46 +44,60 @@ CHANNEL_OPTIONS = [
 ]
 
 
-@dataclass(slots=True, eq=False)
-class _Channel:
-    client: InferenceServerClient
-    users: int = 0
-    wanted: bool = True
+class Client:
+    """RPCs that take turns among some Tritons; they fail with `grpc.RpcError`."""
 
+    def __init__(self, addresses: Sequence[Address]) -> None:
+        self._channel = aio.insecure_channel(target(addresses), CHANNEL_OPTIONS)
+        # Triton's own stub, of what is asked about models. It would encode tensors slowly.
+        self.models: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._infer: Any = self._channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+        self.users = 0
+        self.wanted = True
 
-@dataclass(slots=True)
-class Channels:
-    """One channel a set of Tritons. Channels share the connections to a Triton that is in several
-    sets, so a new one costs no new connection. Create and use it on one event loop."""
-
-    _open: dict[tuple[Address, ...], _Channel] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def to(self, addresses: tuple[Address, ...]) -> AsyncIterator[InferenceServerClient]:
-        """A client whose RPCs take turns among `addresses`, at least one, as long as the block
-        lasts."""
-        channel = self._open.get(addresses)
-        if channel is None:
-            client = InferenceServerClient(target(addresses), channel_args=CHANNEL_OPTIONS)
-            channel = self._open[addresses] = _Channel(client)
-        channel.users += 1
-        try:
-            yield channel.client
-        finally:
-            channel.users -= 1
-            if not channel.wanted and not channel.users:
-                await channel.client.close()
-
-    async def keep(self, wanted: Collection[tuple[Address, ...]]) -> None:
-        """Close all other channels, each when its last RPC is back."""
-        for addresses in self._open.keys() - wanted:
-            channel = self._open.pop(addresses)
-            channel.wanted = False
-            if not channel.users:
-                await channel.client.close()
+    async def infer(self, request: bytes, timeout_s: float) -> Any:
+        """Send an encoded ModelInferRequest; returns the ModelInferResponse."""
+        return await self._infer(request, timeout=timeout_s)
 
     async def close(self) -> None:
-        """Close all channels and cancel their RPCs."""
+        """Cancels its RPCs."""
+        await self._channel.close()
+
+
+class Channels:
+    """One client a set of Tritons. They share the connections to a Triton that is in several sets,
+    so a new one costs no new connection. Create and use it on one event loop."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[Address, ...], Client] = {}
+
+    @asynccontextmanager
+    async def to(self, addresses: tuple[Address, ...]) -> AsyncIterator[Client]:
+        """The client of at least one address, for as long as the block lasts."""
+        client = self._open.get(addresses)
+        if client is None:
+            client = self._open[addresses] = Client(addresses)
+        client.users += 1
+        try:
+            yield client
+        finally:
+            client.users -= 1
+            if not client.wanted and not client.users:
+                await client.close()
+
+    async def keep(self, wanted: Collection[tuple[Address, ...]]) -> None:
+        """Close all other clients, each when its last RPC is back."""
+        for addresses in self._open.keys() - wanted:
+            client = self._open.pop(addresses)
+            client.wanted = False
+            if not client.users:
+                await client.close()
+
+    async def close(self) -> None:
+        """Close all clients."""
         while self._open:
-            _, channel = self._open.popitem()
-            await channel.client.close()
+            _, client = self._open.popitem()
+            await client.close()

@@ -1,6 +1,7 @@
 """Triton's errors, told as Triptych's."""
 
-from tritonclient.utils import InferenceServerException
+import grpc
+from grpc import StatusCode
 
 from triptych_server.errors import (
     Internal,
@@ -19,19 +20,19 @@ class Unserved(Unavailable):
     """Triton is not there, or no longer has what it was asked for."""
 
 
-def translated(error: InferenceServerException, tritons: str) -> TriptychError:
+def translated(error: grpc.RpcError, tritons: str) -> TriptychError:
     """Why an RPC to `tritons` failed."""
-    message = first_line((error.message() or "").removeprefix(NO_ID))
-    match error.status():
-        case "StatusCode.INVALID_ARGUMENT":
+    message = first_line((error.details() or "").removeprefix(NO_ID))
+    match error.code():
+        case StatusCode.INVALID_ARGUMENT:
             return InvalidArgument("inputs", message)
-        case "StatusCode.NOT_FOUND":
+        case StatusCode.NOT_FOUND:
             return Unserved(message, reason="ENCODER_NOT_LOADED")
-        case "StatusCode.UNAVAILABLE" if QUEUE_FULL in message:
+        case StatusCode.UNAVAILABLE if QUEUE_FULL in message:
             return ResourceExhausted(f"Triton's queue is full: {message}")
-        case "StatusCode.UNAVAILABLE":
+        case StatusCode.UNAVAILABLE:
             return Unserved(f"Triton at {tritons} does not answer: {message}")
-        case "StatusCode.DEADLINE_EXCEEDED" | "StatusCode.CANCELLED":
+        case StatusCode.DEADLINE_EXCEEDED | StatusCode.CANCELLED:
             return Unavailable(f"Triton at {tritons} does not answer in time: {message}")
         case _:
             return Internal(f"the encoder failed: {message}", reason="ENCODER_FAILED")

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tritonclient.utils import InferenceServerException
+import grpc
+from tritonclient.grpc import service_pb2
 
 from triptych_server.engines.encoders.parameters import ConfigError
 from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
@@ -57,14 +58,15 @@ class Replica:
     async def offers(self, encoder: str) -> Sequence[Offer]:
         """At least one version. Raises `NotFound` and `Unavailable`."""
         offers: Sequence[Offer | None] = []
-        async with self._asked() as client:
+        async with self._asked() as models:
             try:
-                metadata = await client.get_model_metadata(encoder, client_timeout=self._timeout_s)
+                request = service_pb2.ModelMetadataRequest(name=encoder)
+                metadata = await models.ModelMetadata(request, timeout=self._timeout_s)
                 offers = await asyncio.gather(
-                    *(self._offer(client, encoder, version) for version in metadata.versions)
+                    *(self._offer(models, encoder, version) for version in metadata.versions)
                 )
-            except InferenceServerException as error:
-                if error.status() != "StatusCode.NOT_FOUND":
+            except grpc.RpcError as error:
+                if error.code() is not grpc.StatusCode.NOT_FOUND:
                     raise
         ready = [offer for offer in offers if offer]
         if not ready:
@@ -81,10 +83,11 @@ class Replica:
 
     async def statistics(self) -> Mapping[str, Counts]:
         """What was counted of each model since it was loaded; empty if it does not tell."""
+        request = service_pb2.ModelStatisticsRequest()
         try:
             async with self._channels.to((self.address,)) as client:
-                answer = await client.get_inference_statistics(client_timeout=self._timeout_s)
-        except InferenceServerException as error:
+                answer = await client.models.ModelStatistics(request, timeout=self._timeout_s)
+        except grpc.RpcError as error:
             _log.debug("no statistics of Triton at %s: %s", self.address, error)
             return {}
         return counts_by_model(answer)
@@ -93,11 +96,12 @@ class Replica:
     def _timeout_s(self) -> float:
         return TIMEOUT_S if self._answers else LOST_TIMEOUT_S
 
-    async def _offer(self, client: Any, encoder: str, version: str) -> Offer | None:
+    async def _offer(self, models: Any, encoder: str, version: str) -> Offer | None:
         """None while this version cannot serve."""
-        answer, ready = await asyncio.gather(
-            client.get_model_config(encoder, version, client_timeout=self._timeout_s),
-            client.is_model_ready(encoder, version, client_timeout=self._timeout_s),
+        named = {"name": encoder, "version": version}
+        answer, readiness = await asyncio.gather(
+            models.ModelConfig(service_pb2.ModelConfigRequest(**named), timeout=self._timeout_s),
+            models.ModelReady(service_pb2.ModelReadyRequest(**named), timeout=self._timeout_s),
         )
         config = answer.config
         if ROLE not in config.parameters:
@@ -109,7 +113,7 @@ class Replica:
         preferred = max(config.dynamic_batching.preferred_batch_size, default=0)
         instances = sum(max(g.count, 1) * max(len(g.gpus), 1) for g in config.instance_group)
         batch_rows = preferred or max(config.max_batch_size, 1)
-        return Offer(spec, max(instances, 1), batch_rows) if ready else None
+        return Offer(spec, max(instances, 1), batch_rows) if readiness.ready else None
 
     async def _absence(self, encoder: str) -> TriptychError:
         """Why it does not serve `encoder`: the repository lacks it, or it is not loaded."""
@@ -126,17 +130,18 @@ class Replica:
 
     async def _index(self) -> Sequence[Any]:
         """One entry a version of each model in the repository, loaded or not."""
-        async with self._asked() as client:
-            answer = await client.get_model_repository_index(client_timeout=self._timeout_s)
+        request = service_pb2.RepositoryIndexRequest()
+        async with self._asked() as models:
+            answer = await models.RepositoryIndex(request, timeout=self._timeout_s)
         return list(answer.models)
 
     @asynccontextmanager
     async def _asked(self) -> AsyncIterator[Any]:
-        """A client of this Triton; what its RPCs fail of is raised as Triptych's errors."""
+        """The stub of this Triton; what its RPCs fail of is raised as Triptych's errors."""
         try:
             async with self._channels.to((self.address,)) as client:
-                yield client
-        except InferenceServerException as error:
+                yield client.models
+        except grpc.RpcError as error:
             failure = translated(error, self.address)
             if isinstance(failure, Unavailable):
                 self._note(failure.message)
