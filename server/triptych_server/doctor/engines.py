@@ -2,11 +2,13 @@
 need these."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from triptych_server.doctor import data, triton
+from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.doctor import data, triton, vllm
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.machine import mib, read_machine, room_for
 from triptych_server.doctor.models import Engines, examine_models, spaces
@@ -15,7 +17,8 @@ from triptych_server.engines.collections.protocol import Collection
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.errors import Unavailable
-from triptych_server.opening import catalog_of, generator_folders, open_encoders, open_generators
+from triptych_server.fleet import Fleet
+from triptych_server.opening import catalog_of, open_encoders, open_generators
 from triptych_server.settings import Service, Settings
 
 AREA = "encoders"
@@ -50,28 +53,39 @@ def _collections(settings: Settings, known: Mapping[str, str] | None) -> Iterato
 
 async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
     async with AsyncExitStack() as resources:
-        try:
-            generators = await _generators(settings, load, resources)
-        except ValueError as error:
-            remedy = "export TRIPTYCH_GENERATORS=DIR"
-            return _Served([Finding.problem("generators", "generators", str(error), remedy)])
+        findings: list[Finding] = []
+        fleet: Fleet | None = None
+        if Service.VISION_LANGUAGE in settings.services:
+            asked = await vllm.ask_all(vllm.endpoints(settings), timeout_s)
+            findings += map(vllm.examine_vllm, asked)
+            findings += vllm.served_names(settings, asked)
+            try:
+                fleet = await _fleet(settings, load, resources)
+            except ValueError as error:
+                remedy = "export TRIPTYCH_GENERATORS=DIR  # and the keys that the settings name"
+                return _Served([Finding.problem("generators", "generators", str(error), remedy)])
         if settings.encoders == "onnx":
-            return await _in_process(settings, generators, load, resources)
-        return await _in_tritons(settings, generators, timeout_s, resources)
+            served = await _in_process(settings, fleet, load, resources)
+        else:
+            served = await _in_tritons(settings, fleet, timeout_s, resources)
+        return replace(served, findings=[*served.findings, *findings])
 
 
-async def _generators(
-    settings: Settings, load: bool, resources: AsyncExitStack
-) -> Sequence[Generator]:
-    if Service.VISION_LANGUAGE not in settings.services:
-        return []
-    if load:
-        return list(await open_generators(settings, resources))
-    return [UnloadedGenerator(folder) for folder in generator_folders(settings)]
+async def _fleet(settings: Settings, load: bool, resources: AsyncExitStack) -> Fleet:
+    async def look_at(folder: Path) -> Generator:
+        return UnloadedGenerator(folder)
+
+    return await open_generators(settings, resources, None if load else look_at)
+
+
+def _catalog(settings: Settings, encoders: EncoderEngine, fleet: Fleet | None) -> ModelCatalog:
+    if fleet is None:
+        return catalog_of(settings, encoders, [])
+    return catalog_of(settings, encoders, fleet, fleet.silent)
 
 
 async def _in_process(
-    settings: Settings, generators: Sequence[Generator], load: bool, resources: AsyncExitStack
+    settings: Settings, fleet: Fleet | None, load: bool, resources: AsyncExitStack
 ) -> _Served:
     try:
         files = UnloadedEncoders(settings.repository)
@@ -82,21 +96,21 @@ async def _in_process(
     if load:
         encoders = await open_encoders(settings)
         resources.push_async_callback(encoders.close)
-    catalog = catalog_of(settings, encoders, generators)
-    size = files.size + sum(g.size for g in generators if isinstance(g, UnloadedGenerator))
+    catalog = _catalog(settings, encoders, fleet)
+    size = files.size + sum(g.size for g in fleet or () if isinstance(g, UnloadedGenerator))
     state = "loaded" if load else "not loaded; --load does"
     detail = f"{len(await files.encoders())} in {settings.repository}, {mib(files.size)}, {state}"
     findings = [
         Finding.ok(AREA, "in process", detail),
         *room_for(read_machine(), size),
-        *await examine_models(settings, Engines(encoders, generators, catalog, files)),
+        *await examine_models(settings, Engines(encoders, fleet or (), catalog, files)),
     ]
     return _Served(findings, spaces(catalog))
 
 
 async def _in_tritons(
     settings: Settings,
-    generators: Sequence[Generator],
+    fleet: Fleet | None,
     timeout_s: float,
     resources: AsyncExitStack,
 ) -> _Served:
@@ -116,8 +130,8 @@ async def _in_tritons(
         alone = settings.model_copy(update={"encoders": f"{triton.SCHEME}{address}"})
         encoders = await open_encoders(alone)
         resources.push_async_callback(encoders.close)
-        catalog = catalog_of(alone, encoders, generators)
-        for each in await examine_models(alone, Engines(encoders, generators, catalog, None)):
+        catalog = _catalog(alone, encoders, fleet)
+        for each in await examine_models(alone, Engines(encoders, fleet or (), catalog, None)):
             found.setdefault(each, []).append(address)
         known |= spaces(catalog)
     for each, where in found.items():

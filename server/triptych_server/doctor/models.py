@@ -1,6 +1,6 @@
 """The models that a gateway would serve: what each does, in which space, and what ails it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from triptych_server.capabilities.agreement import encoders_disagree
@@ -9,6 +9,7 @@ from triptych_server.capabilities.tasks import Task
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short
 from triptych_server.doctor.unloaded import NEEDS_TRITON, UnloadedEncoders
+from triptych_server.doctor.vllm import serve_command
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
@@ -24,7 +25,7 @@ class Engines:
     in process, which explain more than their engine can; None where they are elsewhere."""
 
     encoders: EncoderEngine
-    generators: Sequence[Generator]
+    generators: Collection[Generator]
     catalog: ModelCatalog
     files: UnloadedEncoders | None
 
@@ -97,9 +98,9 @@ async def _faults(settings: Settings, engines: Engines, model: Model) -> list[Fi
             findings.append(Finding.problem(AREA, model.name, error.message, remedy))
     if model.generator is not None:
         try:
-            await engines.catalog.generator(model).ready()
+            await engines.catalog.check_generator(model)
         except TriptychError as error:
-            remedy = export_command(settings, model.generator)
+            remedy = _generator_remedy(settings, model.generator, error)
             findings.append(Finding.problem(AREA, model.name, error.message, remedy))
     return findings
 
@@ -140,6 +141,12 @@ def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError)
         return f"rsync -a {skipped} TRITON_HOST:REPOSITORY/{spec.name}/ {folder}/"
     host = settings.encoders.removeprefix("triton://").rpartition(":")[0].partition(":")[0]
     return f"curl -X POST http://{host}:8000/v2/repository/models/{spec.name}/load"
+
+
+def _generator_remedy(settings: Settings, spec: GeneratorSpec, error: TriptychError) -> str:
+    if error.reason in ("GENERATOR_UNAVAILABLE", "GENERATOR_TIMEOUT"):  # of servers
+        return serve_command(settings, spec.name, spec.source)
+    return export_command(settings, spec)
 
 
 def _defaults(settings: Settings, catalog: ModelCatalog) -> Iterator[Finding]:
