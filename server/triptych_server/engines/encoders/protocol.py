@@ -17,7 +17,9 @@ class Inference:
     """The outputs of one request, the version of the encoder that gave them, and what they cost.
 
     `queue_ns` is the time from the request to the start of its batch, `compute_ns` that of the
-    whole batch, and `batch_size` the rows of that batch (0 when the engine does not tell).
+    whole batch, and `batch_size` the rows of that batch (0 when the engine does not tell). Behind a
+    Triton, which tells nothing of single requests, `batch_size` and what `queue_ns` holds of
+    Triton's queue are means of the last seconds, and `compute_ns` is the rest of the round trip.
     """
 
     outputs: Mapping[str, npt.NDArray[np.float32]]
