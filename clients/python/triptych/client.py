@@ -187,7 +187,8 @@ class Client:
         """Continue a conversation: `chat([picture, "what is it?"])`, or a list of `ChatMessage`.
 
         The answer comes in pieces, as it is generated; the stream's `messages` are the conversation
-        with the answer. Beams are refused. See `conversation` for one that remembers.
+        with the answer. A chat model talks without pictures, too. Beams are refused. See
+        `conversation` for one that remembers.
         """
         asked = language_requests.conversation(messages)
         responses = receive(
@@ -204,7 +205,8 @@ class Client:
         model: str = "",
         timeout: float | None = None,
     ) -> Conversation[ChatStream]:
-        """Begin a chat about pictures that sends with each question what was said before."""
+        """Begin a chat, about pictures or in words alone, that sends what was said before with each
+        question."""
         chat = partial(self.chat, generation=generation, model=model, timeout=timeout)
         return Conversation(chat, pictures)
 

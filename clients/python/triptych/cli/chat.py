@@ -1,16 +1,18 @@
-"""`triptych chat`: questions about a picture, line by line."""
+"""`triptych chat`: questions, about a picture or not, line by line."""
 
 import io
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from triptych.chat import ChatStream, Conversation
 from triptych.cli import generation as options
-from triptych.cli.options import Json, Model, PictureFile, Target, Timeout
+from triptych.cli.options import Json, Model, Target, Timeout
 from triptych.cli.output import print_json, printable
 from triptych.cli.pictures import open_picture
 from triptych.client import Client
@@ -22,7 +24,10 @@ QUIT, RESET = "/quit", "/reset"
 
 def chat(
     ctx: typer.Context,
-    picture: PictureFile,
+    picture: Annotated[
+        Path | None,
+        typer.Argument(exists=True, dir_okay=False, help="A picture file. Default: words alone."),
+    ] = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
@@ -36,7 +41,7 @@ def chat(
     timeout: Timeout = DEFAULT_TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Talk about a picture; answers know what was said before.
+    """Talk about a picture, or in words alone; answers know what was said before.
 
     Each line is a question; /reset forgets what was said, /quit or the end of the input (Ctrl-D)
     leaves. At a terminal, Ctrl-C cuts off the answer that is being written. With --json each answer
@@ -45,9 +50,9 @@ def chat(
     interactive = sys.stdin.isatty() and not as_json
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(errors="replace")  # what is no text cannot be sent
-    image = open_picture(picture)
+    pictures = [open_picture(picture)] if picture else []
     with Client(target, timeout=timeout) as client:
-        conversation = client.conversation(image, generation=options.read(ctx), model=model)
+        conversation = client.conversation(*pictures, generation=options.read(ctx), model=model)
         failed = False
         for line in _prompted() if interactive else sys.stdin:
             question = line.strip()

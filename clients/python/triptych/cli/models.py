@@ -21,7 +21,7 @@ def list_models(
         print_json({"models": models})
         return
     print_table(
-        ["model", "default", "family", "dimension", "role", "precision", "state"],
+        ["model", "default", "family", "dimension", "role", "precision", "prompt", "state"],
         [
             (
                 model.name,
@@ -30,6 +30,7 @@ def list_models(
                 model.dimension or None,
                 role,
                 part.precision,
+                _prompt(part) if isinstance(part, Generator) else None,
                 "ready" if part.ready else part.state_reason,
             )
             for model in models
@@ -38,8 +39,21 @@ def list_models(
     )
 
 
+def _prompt(generator: Generator) -> str:
+    """How long a prompt may be, and how many pictures it may hold."""
+    tokens = f"{generator.context_length:,} tokens" if generator.context_length else "not known yet"
+    match generator.max_images:
+        case 0:
+            return f"{tokens}, no picture"
+        case 1:
+            return f"{tokens}, 1 picture"
+        case several:
+            return f"{tokens}, {several} pictures"
+
+
 def _parts(model: Model) -> Iterator[tuple[str, Encoder | Generator]]:
     for encoder in model.encoders:
         yield encoder.role, encoder
     if model.generator is not None:
-        yield f"generator ({model.generator.family})", model.generator
+        kind = "chat model" if model.generator.chat else "generator"
+        yield f"{kind} ({model.generator.family})", model.generator

@@ -39,6 +39,12 @@ def test_each_line_is_a_question_that_knows_those_before(chat: Any, talker: Any)
     assert said(talker.requests[-1]) == ["one", "one ", "two", "two ", "three"]
 
 
+def test_chat_may_be_without_a_picture(serve: Any, talker: Any) -> None:
+    result = CliRunner().invoke(app, ["chat", "--target", serve(talker)], input="one two\n")
+    assert result.stdout == "one two \n"
+    assert [len(message.contents) for message in talker.requests[0].messages] == [1]
+
+
 def test_reset_forgets_and_quit_leaves(chat: Any, talker: Any) -> None:
     assert chat("one\n/reset\ntwo\n/quit\nthree\n").stdout == "one \ntwo \n"
     assert [said(request) for request in talker.requests] == [["one"], ["two"]]

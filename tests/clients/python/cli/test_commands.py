@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from language import FUSED, TWO_STEP
 
+from triptych.v1 import model_pb2, model_pb2_grpc
+
 
 def test_help_lists_every_command_and_loads_none_of_the_extras(run: Any) -> None:
     listed = run("--help").stdout
@@ -131,6 +133,37 @@ def test_generators_are_listed_with_their_models(run: Any, language_gateway: str
     table = run("models", "--target", language_gateway).stdout.splitlines()
     assert any(row.split()[0] == FUSED and "generator (opt)" in row for row in table)
     assert any(row.split()[0] == TWO_STEP and " itm " in row for row in table)
+    assert any("256 tokens, 1 picture" in row for row in table)
+
+
+def test_chat_models_are_listed_with_what_they_see(run: Any, serve: Any) -> None:
+    class Lister(model_pb2_grpc.ModelServiceServicer):
+        def ListModels(self, request: Any, context: Any) -> model_pb2.ListModelsResponse:
+            generators = {
+                "llava": model_pb2.Generator(
+                    chat=True,
+                    family="chat",
+                    context_length=4096,
+                    max_images=4,
+                    state=model_pb2.STATE_READY,
+                ),
+                "qwen": model_pb2.Generator(
+                    chat=True, family="chat", state=model_pb2.STATE_UNAVAILABLE, state_reason="gone"
+                ),
+            }
+            return model_pb2.ListModelsResponse(
+                models=[
+                    model_pb2.Model(name=name, family="chat", generator=generator)
+                    for name, generator in generators.items()
+                ]
+            )
+
+    _, llava, qwen = run("models", "--target", serve(Lister())).stdout.splitlines()
+    assert "chat model (chat)" in llava
+    assert "4,096 tokens, 4 pictures" in llava
+    assert llava.split()[-1] == "ready"
+    assert "not known yet, no picture" in qwen
+    assert qwen.split()[-1] == "gone"
 
 
 def test_items_are_shown_saved_and_deleted(
