@@ -22,12 +22,13 @@ from load import CALLERS, gateway_throughput
 from rich.console import Console
 from rich.table import Table
 from triton_inputs import one_row
-from triton_load import WAYS, Target
+from triton_load import WAYS, Target, several_clients
 from triton_stage import full_size_on_every_core, gateway_on
 from tritonserver import TritonServer
 
 from triptych_server.engines.encoders.spec import Role
 
+WARM_UP_S = 3.0  # each instance of Triton's is slow at first
 console = Console()
 
 
@@ -48,6 +49,7 @@ def main(
         console.status("throughput") as status,
     ):
         target = Target(triton.grpc, spec.name, one_row(repository, spec))
+        load.submit(several_clients, target, WARM_UP_S).result()
         for run in range(runs):
             for name, way in WAYS.items():
                 status.update(f"throughput: run {run + 1} of {runs}, {name}")
