@@ -13,7 +13,7 @@ from triptych_server.doctor.gateway import ask_health
 AREA = "settings"
 PREFIX = "TRIPTYCH_"
 _OTHERS = {"TRIPTYCH_TARGET"}  # variables that are the client's
-_HEALTH_TIMEOUT_S = 2.0
+_HEALTH_TIMEOUT_S = 1.0
 
 
 def refused(error: ValueError, descriptions: Mapping[str, str]) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 from triptych_server.doctor.finding import Finding
-from triptych_server.doctor.gateway import cause
+from triptych_server.doctor.gateway import cause as cause_of
 from triptych_server.engines.encoders.triton_addresses import Addresses
 from triptych_server.errors import Unavailable
 
@@ -70,7 +70,8 @@ def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Findin
     for model in triton.models:
         tried = model.reason not in ("", "unloaded")
         if model.state != "READY" and (tried or model.name in encoders):
-            detail = f"{model.state.lower() or 'not loaded'}: {model.reason or 'never asked to'}"
+            cause = f": {model.reason}" if model.reason else ""
+            detail = f"{model.state.lower() or 'not loaded'}{cause}"
             remedy = f"curl -X POST {http}/repository/models/{model.name}/load"
             yield Finding.problem(AREA, f"{model.name} on {triton.address}", detail, remedy)
 
@@ -108,7 +109,7 @@ async def _ask(address: str, timeout_s: float) -> Triton:
 def _cause(error: InferenceServerException, timeout_s: float) -> str:
     if error.status() == "StatusCode.DEADLINE_EXCEEDED":
         return f"nothing came within {timeout_s:g} s"
-    return cause(error.message())
+    return cause_of(error.message())
 
 
 def _first_line(text: str) -> str:

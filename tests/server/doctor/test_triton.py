@@ -53,6 +53,8 @@ def test_an_unloaded_model_is_told_with_the_call_that_loads_it(
     engines: Engines, triton: TritonServer, unloading: InferenceServerClient
 ) -> None:
     unloading.unload_model("miniworld-clip-text")
+    while any(each.state == "UNLOADING" for each in unloading.get_model_repository_index().models):
+        pass
     found = engines(encoders=f"triton://{triton.grpc}")
     assert "4 of 5 models loaded" in found[f"triton {triton.grpc}"][0].detail
     [fault] = faults(found)
