@@ -17,6 +17,8 @@ PARTS = {Role.VISION, Role.PREFIX}
         (Task.VISION_LANGUAGE, PARTS | {Role.IMAGE_PREFIX}, [Role.IMAGE_PREFIX]),
         (Task.VISION_LANGUAGE, PARTS | {Role.ITM}, [Role.VISION, Role.PREFIX]),
         (Task.VISION_LANGUAGE, {Role.VISION}, []),
+        (Task.CHAT, PARTS | {Role.ITM}, [Role.VISION, Role.PREFIX]),
+        (Task.CHAT, {Role.ITM}, []),
         (Task.MATCH, PARTS | {Role.ITM}, [Role.VISION, Role.ITM]),
         (Task.MATCH, {Role.ITM, Role.IMAGE_PREFIX}, []),
         (Task.MATCH, {Role.VISION, Role.ITC_IMAGE, Role.ITC_TEXT}, []),

@@ -18,7 +18,13 @@ from triptych_server.engines.generators.prompts import (
 from triptych_server.engines.generators.protocol import Delta, Prompt, Sampling, Scores
 from triptych_server.engines.generators.samples import SampleRequest
 from triptych_server.engines.generators.scoring import ScoreRequest
-from triptych_server.engines.generators.spec import FolderSpec, SpecError, asset_path, read_spec
+from triptych_server.engines.generators.spec import (
+    NETWORK_FILE,
+    FolderSpec,
+    SpecError,
+    asset_path,
+    read_spec,
+)
 from triptych_server.engines.generators.text import GeneratorTokenizer
 from triptych_server.engines.generators.worker import Worker, stopped
 from triptych_server.errors import FailedPrecondition, TriptychError, Unavailable
@@ -147,4 +153,9 @@ class OnnxGenerator:
 
     def _read(self, spec: FolderSpec) -> tuple[Decoder, GeneratorTokenizer]:
         tokenizer = GeneratorTokenizer.read(asset_path(self._folder, spec.tokenizer))
+        if not (self._folder / NETWORK_FILE).is_file():
+            raise SpecError(
+                f"{self.name}: {NETWORK_FILE} is missing, so it cannot run in process; if a vLLM "
+                f"serves it: triptych serve --generator http://HOST:8000"
+            )
         return Decoder(self._folder, spec, threads=self._threads), tokenizer
