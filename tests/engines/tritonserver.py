@@ -140,6 +140,15 @@ class TritonServer:
         for region in SHARED_MEMORY.glob(f"{self._folder.name}*"):
             region.unlink(missing_ok=True)
 
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """For as long as the block lasts it keeps its connections and does nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def wait(self) -> None:
         """Return when the process has ended."""
         self._process.wait()

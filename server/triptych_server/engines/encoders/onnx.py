@@ -100,6 +100,10 @@ class OnnxEngine:
         if isinstance(entry, ConfigError):
             _log.error("encoder not loaded: %s", entry)
             return _Encoder(None, None, str(entry))
+        foreign = _foreign(entry)
+        if foreign:
+            _log.error("encoder not loaded: %s: %s", name, foreign)
+            return _Encoder(entry, None, f"{name}: {foreign}")
         try:
             compute = _open_session(entry.network)
         except Exception as error:  # ONNX Runtime has no base class of its own
@@ -133,6 +137,20 @@ def _open_session(network: Path) -> Compute:
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
     return compute
+
+
+def _foreign(entry: RepositoryEntry) -> str:
+    """Why ONNX Runtime cannot run this encoder here, and what can; empty if it may."""
+    repository = entry.network.parents[2]
+    serve = (
+        f"run `tritonserver --model-repository={repository}` on a machine with one, and "
+        f"`triptych serve --encoders triton://HOST:8001 --assets {repository}`"
+    )
+    if "tensorrt_plan" in (entry.config.platform, f"{entry.config.backend}_plan"):
+        return f"it is a TensorRT plan, which only Triton runs, on a GPU: {serve}"
+    if entry.spec.precision == "bf16" and ort.get_device() == "CPU":
+        return f"it computes in bf16, for which ONNX Runtime needs a GPU: {serve}"
+    return ""
 
 
 def _policy(config: Any, workers: int) -> BatchPolicy:

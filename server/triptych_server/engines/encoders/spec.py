@@ -9,7 +9,8 @@
 | `triptych.family` | architecture: `clip`, `chinese_clip`, `siglip`, `dinov2`, `blip_2` |
 | `triptych.space` | embedding space: family and digest of weights, tokenizer, preprocessing |
 | `triptych.source` | checkpoint and revision |
-| `triptych.precision` | `fp32`, `fp16` or `int8` |
+| `triptych.precision` | `fp32`, `fp16`, `bf16` or `int8` |
+| `triptych.keep_fp32` | layers that stay in fp32 where `triptych.precision` has 16 bits |
 | `triptych.resize` | pixels: `shortest_edge:N` (then a centre crop to the size) or `exact` |
 | `triptych.resample` | pixels: `bicubic`, `bilinear`, `lanczos` or `nearest` |
 | `triptych.patch_space` | patches: digest of the vision tower and its preprocessing |

@@ -56,10 +56,10 @@ class TritonEngine:
     else raises `ValueError`. At most `queue_rows` rows of an encoder wait to be sent, and an
     inference that takes longer than `timeout_s` makes Triton count as unavailable.
 
-    Requests ask for exactly the version whose spec was read. When it is gone they are sent once
-    more, of the version that is read then. Weights exchanged under the same version cannot be told
-    by Triton's answers: `ready` and `encoders` notice them, which the gateway calls every second.
-    So give other weights another version.
+    Requests ask for exactly the version whose spec was read, of the Tritons that have it. When it
+    is gone, or its Triton is lost or hangs, they are sent once more, as the specs are then. Weights
+    exchanged under the same version cannot be told by Triton's answers: `ready` and `encoders`
+    notice them, which the gateway calls every second. So give other weights another version.
 
     Triton tells nothing of single requests: `batch_size` is the mean of its recent batches (no
     less than the request's own rows) and `queue_ns` the time before sending and Triton's recent
@@ -133,7 +133,9 @@ class TritonEngine:
         try:
             return await self._send(placement, request)
         except Unserved:
-            now = await self._placement(encoder, read_after=time.monotonic())
+            now = await self._placement(encoder)
+            if now == placement:  # nobody else has noticed yet
+                now = await self._placement(encoder, read_after=time.monotonic())
             if now == placement:
                 raise
             return await self._send(now, request)
@@ -147,8 +149,8 @@ class TritonEngine:
             raise DeadlineExceeded
         timeout = self._timeout_s if left is None else min(left, self._timeout_s)
         try:
-            async with self._channels.to(placement.addresses) as client:
-                return await client.infer(request.encoded(spec.name, spec.version), timeout)
+            encoded = request.encoded(spec.name, spec.version)
+            return await self._channels.to(placement.addresses).infer(encoded, timeout)
         except grpc.RpcError as error:
             if timeout == left and error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise DeadlineExceeded from error
@@ -189,7 +191,7 @@ class TritonEngine:
             # Twice as many runs as instances: while one is computed the next is on its way.
             encoder.turnstile.resize(runs=2 * placement.instances, run_rows=placement.batch_rows)
         encoder.read_at = started_at
-        await self._channels.keep(self._wanted())
+        self._channels.keep(self._wanted())
 
     def _wanted(self) -> Collection[tuple[Address, ...]]:
         """The sets of Tritons that there are channels for."""

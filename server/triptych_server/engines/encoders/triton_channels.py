@@ -1,14 +1,15 @@
 """gRPC channels to Tritons: how RPCs are balanced, retried and kept alive."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from grpc import aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from triptych_server.engines.encoders.triton_addresses import Address, target
+from triptych_server.engines.encoders.triton_errors import Unserved
 
 # Requests take turns among the Tritons. One whose connection broke, or which is shutting down, is
 # tried again on the next: an inference changes nothing, so it may run twice. Triton tells a full
@@ -42,6 +43,7 @@ CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),  # notices a host that vanished without a word
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
+GRACE_S = 5.0
 
 
 class Client:
@@ -55,16 +57,23 @@ class Client:
             "/inference.GRPCInferenceService/ModelInfer",
             response_deserializer=service_pb2.ModelInferResponse.FromString,
         )
-        self.users = 0
-        self.wanted = True
+        self._closing = False
 
     async def infer(self, request: bytes, timeout_s: float) -> Any:
-        """Send an encoded ModelInferRequest; returns the ModelInferResponse."""
-        return await self._infer(request, timeout=timeout_s)
+        """Send an encoded ModelInferRequest; returns the ModelInferResponse. Raises `Unserved` when
+        the client is closed meanwhile."""
+        try:
+            return await self._infer(request, timeout=timeout_s)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closing or task is None or task.cancelling():
+                raise
+            raise Unserved("the encoder moved to other Tritons during the call") from None
 
-    async def close(self) -> None:
-        """Cancels its RPCs."""
-        await self._channel.close()
+    async def close(self, grace_s: float | None = None) -> None:
+        """Cancel what has not come back after this time."""
+        self._closing = True
+        await self._channel.close(grace_s)
 
 
 class Channels:
@@ -73,31 +82,27 @@ class Channels:
 
     def __init__(self) -> None:
         self._open: dict[tuple[Address, ...], Client] = {}
+        self._closing: set[asyncio.Task[None]] = set()
 
-    @asynccontextmanager
-    async def to(self, addresses: tuple[Address, ...]) -> AsyncIterator[Client]:
-        """The client of at least one address, for as long as the block lasts."""
+    def to(self, addresses: tuple[Address, ...]) -> Client:
+        """The client of at least one address, for one RPC that is sent at once."""
         client = self._open.get(addresses)
         if client is None:
             client = self._open[addresses] = Client(addresses)
-        client.users += 1
-        try:
-            yield client
-        finally:
-            client.users -= 1
-            if not client.wanted and not client.users:
-                await client.close()
+        return client
 
-    async def keep(self, wanted: Collection[tuple[Address, ...]]) -> None:
-        """Close all other clients, each when its last RPC is back."""
+    def keep(self, wanted: Collection[tuple[Address, ...]]) -> None:
+        """Close all other clients. Their RPCs get `GRACE_S` to come back: one of these Tritons may
+        hang."""
         for addresses in self._open.keys() - wanted:
-            client = self._open.pop(addresses)
-            client.wanted = False
-            if not client.users:
-                await client.close()
+            closing = asyncio.create_task(self._open.pop(addresses).close(GRACE_S))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
 
     async def close(self) -> None:
-        """Close all clients."""
-        while self._open:
-            _, client = self._open.popitem()
-            await client.close()
+        """Close all clients, and cancel their RPCs."""
+        for closing in self._closing:
+            closing.cancel()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*(client.close() for client in self._open.values()))
+        self._open.clear()

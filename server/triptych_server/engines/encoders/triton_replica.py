@@ -58,12 +58,12 @@ class Replica:
     async def offers(self, encoder: str) -> Sequence[Offer]:
         """At least one version. Raises `NotFound` and `Unavailable`."""
         offers: Sequence[Offer | None] = []
-        async with self._asked() as models:
+        async with self._asked():
             try:
                 request = service_pb2.ModelMetadataRequest(name=encoder)
-                metadata = await models.ModelMetadata(request, timeout=self._timeout_s)
+                metadata = await self._models.ModelMetadata(request, timeout=self._timeout_s)
                 offers = await asyncio.gather(
-                    *(self._offer(models, encoder, version) for version in metadata.versions)
+                    *(self._offer(encoder, version) for version in metadata.versions)
                 )
             except grpc.RpcError as error:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
@@ -85,23 +85,31 @@ class Replica:
         """What was counted of each model since it was loaded; empty if it does not tell."""
         request = service_pb2.ModelStatisticsRequest()
         try:
-            async with self._channels.to((self.address,)) as client:
-                answer = await client.models.ModelStatistics(request, timeout=self._timeout_s)
+            answer = await self._models.ModelStatistics(request, timeout=self._timeout_s)
         except grpc.RpcError as error:
             _log.debug("no statistics of Triton at %s: %s", self.address, error)
             return {}
         return counts_by_model(answer)
 
     @property
+    def _models(self) -> Any:
+        """The stub, for one RPC: the client may be another next time."""
+        return self._channels.to((self.address,)).models
+
+    @property
     def _timeout_s(self) -> float:
         return TIMEOUT_S if self._answers else LOST_TIMEOUT_S
 
-    async def _offer(self, models: Any, encoder: str, version: str) -> Offer | None:
+    async def _offer(self, encoder: str, version: str) -> Offer | None:
         """None while this version cannot serve."""
         named = {"name": encoder, "version": version}
         answer, readiness = await asyncio.gather(
-            models.ModelConfig(service_pb2.ModelConfigRequest(**named), timeout=self._timeout_s),
-            models.ModelReady(service_pb2.ModelReadyRequest(**named), timeout=self._timeout_s),
+            self._models.ModelConfig(
+                service_pb2.ModelConfigRequest(**named), timeout=self._timeout_s
+            ),
+            self._models.ModelReady(
+                service_pb2.ModelReadyRequest(**named), timeout=self._timeout_s
+            ),
         )
         config = answer.config
         if ROLE not in config.parameters:
@@ -131,16 +139,15 @@ class Replica:
     async def _index(self) -> Sequence[Any]:
         """One entry a version of each model in the repository, loaded or not."""
         request = service_pb2.RepositoryIndexRequest()
-        async with self._asked() as models:
-            answer = await models.RepositoryIndex(request, timeout=self._timeout_s)
+        async with self._asked():
+            answer = await self._models.RepositoryIndex(request, timeout=self._timeout_s)
         return list(answer.models)
 
     @asynccontextmanager
-    async def _asked(self) -> AsyncIterator[Any]:
-        """The stub of this Triton; what its RPCs fail of is raised as Triptych's errors."""
+    async def _asked(self) -> AsyncIterator[None]:
+        """What RPCs of the block fail of is raised as Triptych's errors, and noted."""
         try:
-            async with self._channels.to((self.address,)) as client:
-                yield client.models
+            yield
         except grpc.RpcError as error:
             failure = translated(error, self.address)
             if isinstance(failure, Unavailable):

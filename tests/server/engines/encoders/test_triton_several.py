@@ -13,7 +13,7 @@ from tiny_encoders import IMAGE, SLOW_STEPS, write_image_encoder
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonserver import TritonServer
 
-from triptych_server.engines.encoders import Inference
+from triptych_server.engines.encoders import Inference, triton_channels, triton_replica
 from triptych_server.engines.encoders.triton import TritonEngine
 from triptych_server.errors import Unavailable
 
@@ -129,6 +129,21 @@ async def test_no_request_fails_when_one_is_killed_and_it_gets_its_share_once_it
                 await load.answers(1)
         assert other.statistics(encoder).requests > before
     assert {each.version for each in load.inferences} == {"1"}
+
+
+async def test_no_request_fails_when_one_hangs(
+    pair: Pair, engine: TritonEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(triton_replica, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(triton_channels, "GRACE_S", 0.5)
+    async with Load(engine, "image", PICTURE) as load:
+        await load.answers(4 * CALLERS)
+        with pair[0].suspended():
+            await load.answers(4 * CALLERS)
+        before = pair[0].statistics("image").requests
+        async with asyncio.timeout(30):
+            while pair[0].statistics("image").requests < before + CALLERS:
+                await load.answers(1)
 
 
 async def test_an_encoder_is_ready_until_the_last_is_lost(
