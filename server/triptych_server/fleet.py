@@ -75,8 +75,8 @@ class Fleet(Collection[Generator]):
 
         self._servers = ServedModels(self._settings.generator, self._key)
         await self._open(self._tables)
-        await self._discover(self._servers)
-        self._watch = asyncio.create_task(self._keep_asking(self._servers))
+        await self.look()
+        self._watch = asyncio.create_task(self._keep_looking())
 
     def __iter__(self) -> Iterator[Generator]:
         return iter([opened.generator for opened in self._opened.values()])
@@ -94,7 +94,7 @@ class Fleet(Collection[Generator]):
 
     def silent(self) -> Mapping[str, str]:
         """The servers that have not said what they run, and why."""
-        return {self._servers.servers: self._silence} if self._servers and self._silence else {}
+        return {self._servers.urls: self._silence} if self._servers and self._silence else {}
 
     async def close(self) -> None:
         """End all generators."""
@@ -106,18 +106,13 @@ class Fleet(Collection[Generator]):
             await self._servers.close()
         await self._open({})
 
-    async def _keep_asking(self, servers: "ServedModels") -> None:
-        while True:
-            await asyncio.sleep(SILENT_S if self._served is None else PERIOD_S)
-            try:
-                await self._discover(servers)
-            except Exception:  # whatever it is, it must not end the watch
-                _log.exception("the models of %s cannot be opened", servers.servers)
-
-    async def _discover(self, servers: "ServedModels") -> None:
-        """Open what the servers run. While none answers, what they ran last stays."""
+    async def look(self) -> None:
+        """Open what the servers of `generator` run now. While none answers, what they ran last
+        stays."""
+        if self._servers is None:
+            return
         try:
-            served = await servers.names()
+            served = await self._servers.names()
         except Unavailable as error:
             if self._served is None:
                 if not self._silence:
@@ -125,9 +120,17 @@ class Fleet(Collection[Generator]):
                 self._silence = error.message
             return
         if served != self._served:
-            _log.info("%s runs %s", servers.servers, ", ".join(served) or "nothing")
+            _log.info("%s runs %s", self._servers.urls, ", ".join(served) or "nothing")
         await self._open({**self._folders, **self._found(served), **self._tables})
         self._served, self._silence = served, ""
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(SILENT_S if self._served is None else PERIOD_S)
+            try:
+                await self.look()
+            except Exception:  # whatever it is, it must not end the watch
+                _log.exception("models of servers cannot be opened")
 
     def _found(self, served: Sequence[str]) -> dict[str, RemoteModel]:
         """Entries of the models that no table is about, by their names without a path."""

@@ -15,7 +15,7 @@ class ServedModels:
     same ones."""
 
     def __init__(self, urls: Sequence[str], api_key: str) -> None:
-        self.servers = ", ".join(urls)
+        self.urls = ", ".join(urls)
         self._endpoints = Endpoints("the models of a server", urls, api_key=api_key)
 
     async def names(self) -> list[str]:
@@ -24,10 +24,10 @@ class ServedModels:
             async with asyncio.timeout(ANSWER_S):
                 [listing] = await self._endpoints.first("/v1/models")
         except TimeoutError:
-            raise _silent(f"{self.servers} did not answer within {ANSWER_S:g} s") from None
+            raise _silent(f"{self.urls} did not answer within {ANSWER_S:g} s") from None
         names = _names(listing)
         if names is None:
-            raise _silent(f"{self.servers} lists its models in no form that vLLM has")
+            raise _silent(f"{self.urls} lists its models in no form that vLLM has")
         return names
 
     async def close(self) -> None:
