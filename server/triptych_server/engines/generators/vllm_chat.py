@@ -38,6 +38,9 @@ from triptych_server.engines.generators.vllm_texts import PlainReader
 from triptych_server.errors import FailedPrecondition, InvalidArgument, Unavailable
 from triptych_server.media.content import Text
 
+# Seconds that a description waits for a server that has never answered.
+KNOWN_S = 1.0
+
 
 class Chat:
     """The dialect of such a server."""
@@ -49,8 +52,9 @@ class Chat:
 
     async def spec(self) -> GeneratorSpec:
         """With a `context_length` of 0 until a server has answered, which `ready` tells of."""
-        with suppress(Unavailable):
-            await self._server.known()
+        with suppress(Unavailable, TimeoutError):
+            async with asyncio.timeout(KNOWN_S):
+                await self._server.known()
         return GeneratorSpec(
             name=self._entry.name,
             model=self._entry.name,
