@@ -202,6 +202,7 @@ def _required(settings: Settings, fleet: Fleet | None) -> set[Task]:
 def run(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then drain."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it tells of each request to a vLLM
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(settings))
 

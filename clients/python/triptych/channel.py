@@ -60,7 +60,7 @@ def _service_config() -> dict[str, Any]:
         "methodConfig": [
             _method_config(_REPEATABLE, ["UNAVAILABLE", "RESOURCE_EXHAUSTED"]),
             _method_config(_ONCE, ["RESOURCE_EXHAUSTED"]),
-        ]
+        ],
     }
 
 
