@@ -89,6 +89,12 @@ def test_command_without_its_extra_says_what_to_install(client: Environment) -> 
     assert "Traceback" not in err
 
 
+def test_the_doctor_of_a_client_alone_says_what_makes_it_a_gateway(client: Environment) -> None:
+    code, out, err = client.run("triptych", "doctor")
+    assert code == 0, out + err
+    assert "pip install 'triptych[server]'" in out
+
+
 def test_server_install_serves_the_shipped_models_from_anywhere(
     tmp_path: Path, wheel: Path
 ) -> None:

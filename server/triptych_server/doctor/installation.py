@@ -3,7 +3,7 @@
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib import import_module, metadata
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -17,6 +17,8 @@ DISTRIBUTION = "triptych"
 _OF_THE_GATEWAY = ("grpcio-reflection", "faiss-cpu", "faiss-gpu")
 # Each pair installs files of the same names: whichever came last is in effect, or half of it.
 _EXCLUSIVE = (("onnxruntime", "onnxruntime-gpu"), ("faiss-cpu", "faiss-gpu"))
+_NATIVE = ("onnxruntime", "faiss", "tokenizers")
+_REINSTALL = "pip install --force-reinstall 'triptych[server]'"
 _SHOWN = ("grpcio", "protobuf", "numpy", "tritonclient", "onnxruntime", "onnxruntime-gpu")
 
 
@@ -55,6 +57,22 @@ def examine_installation() -> Iterator[Finding]:
         each: version for pair in _EXCLUSIVE for each in pair if (version := installed(each))
     }
     yield from side_by_side(versions)
+    if wanted:
+        yield from importable(_NATIVE)
+
+
+def importable(modules: Sequence[str]) -> Iterator[Finding]:
+    """Modules that load libraries of the system, which pip does not install. Those that are missing
+    as a whole are told among the packages."""
+    for name in modules:
+        try:
+            import_module(name)
+        except ImportError as error:
+            if isinstance(error, ModuleNotFoundError) and error.name == name:
+                continue
+            system = ".so" in str(error)
+            remedy = "apt-get install libgomp1 libstdc++6" if system else _REINSTALL
+            yield Finding.problem(AREA, name, f"cannot be imported: {error}", remedy)
 
 
 def python(version: str, required: str) -> Finding:

@@ -8,6 +8,7 @@ from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short
+from triptych_server.doctor.triton import http as triton_http
 from triptych_server.doctor.unloaded import NEEDS_TRITON, UnloadedEncoders
 from triptych_server.doctor.vllm import serve_command
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
@@ -112,9 +113,8 @@ async def _unreadable(settings: Settings, engines: Engines) -> list[Finding]:
         try:
             await engines.encoders.spec(name)
         except TriptychError as error:
-            path = settings.repository / name / "config.pbtxt"
             detail = _without(name, error.message)
-            remedy = f"$EDITOR {path}  # or export the model again"
+            remedy = _config_remedy(settings, name)
             findings.append(Finding.problem("encoders", name, detail, remedy))
     for generator in engines.generators:
         try:
@@ -124,6 +124,13 @@ async def _unreadable(settings: Settings, engines: Engines) -> list[Finding]:
             remedy = "triptych export blip2 … --generators DIR --overwrite"
             findings.append(Finding.problem("generators", generator.name, detail, remedy))
     return findings
+
+
+def _config_remedy(settings: Settings, encoder: str) -> str:
+    if settings.encoders == "onnx":
+        path = settings.repository / encoder / "config.pbtxt"
+        return f"$EDITOR {path}  # or export the model again"
+    return f"curl {triton_http(settings.encoders)}/models/{encoder}/config  # or export it again"
 
 
 def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError) -> str:
@@ -139,8 +146,7 @@ def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError)
         folder = (settings.assets or settings.repository) / spec.name
         skipped = "--exclude '*.onnx*' --exclude '*.plan'"
         return f"rsync -a {skipped} TRITON_HOST:REPOSITORY/{spec.name}/ {folder}/"
-    host = settings.encoders.removeprefix("triton://").rpartition(":")[0].partition(":")[0]
-    return f"curl -X POST http://{host}:8000/v2/repository/models/{spec.name}/load"
+    return f"curl -X POST {triton_http(settings.encoders)}/repository/models/{spec.name}/load"
 
 
 def _generator_remedy(settings: Settings, spec: GeneratorSpec, error: TriptychError) -> str:

@@ -55,9 +55,9 @@ def no_address(encoders: str, error: ValueError | Unavailable) -> Finding:
 def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Finding]:
     """Whether it answers, and has loaded all that it tried to and all of `encoders` that it has."""
     what = f"triton {triton.address}"
-    http = f"http://{triton.address.rpartition(':')[0]}:8000/v2"
+    api = http(triton.address)
     if triton.fault:
-        remedy = f"curl -i {http}/health/ready  # gRPC is 8001 by default"
+        remedy = f"curl -i {api}/health/ready  # gRPC is 8001 by default"
         yield Finding.problem(AREA, what, f"does not answer: {triton.fault}", remedy)
         return
     loaded = sum(model.state == "READY" for model in triton.models)
@@ -65,14 +65,14 @@ def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Findin
     if triton.ready:
         yield Finding.ok(AREA, what, detail)
     else:
-        remedy = f"curl -X POST {http}/repository/index  # then its log"
+        remedy = f"curl -X POST {api}/repository/index  # then its log"
         yield Finding.problem(AREA, what, f"{detail}, but it is not ready", remedy)
     for model in triton.models:
         tried = model.reason not in ("", "unloaded")
         if model.state != "READY" and (tried or model.name in encoders):
             cause = f": {model.reason}" if model.reason else ""
             detail = f"{model.state.lower() or 'not loaded'}{cause}"
-            remedy = f"curl -X POST {http}/repository/models/{model.name}/load"
+            remedy = f"curl -X POST {api}/repository/models/{model.name}/load"
             yield Finding.problem(AREA, f"{model.name} on {triton.address}", detail, remedy)
 
 
@@ -86,10 +86,14 @@ def differences(tritons: Sequence[Triton]) -> Iterator[Finding]:
     everywhere = set.union(set(), *loaded.values())
     for address, names in loaded.items():
         if missing := sorted(everywhere - names):
-            host = address.rpartition(":")[0]
-            remedy = f"curl -X POST http://{host}:8000/v2/repository/models/{missing[0]}/load"
+            remedy = f"curl -X POST {http(address)}/repository/models/{missing[0]}/load"
             detail = f"lacks {', '.join(missing)}, which others have loaded"
             yield Finding.warning(AREA, f"triton {address}", detail, remedy)
+
+
+def http(address: str) -> str:
+    """Triton's HTTP API beside the gRPC `address`, of which nobody tells the port: its default."""
+    return f"http://{address.removeprefix(SCHEME).rpartition(':')[0]}:8000/v2"
 
 
 async def _ask(address: str, timeout_s: float) -> Triton:

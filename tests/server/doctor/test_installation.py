@@ -6,6 +6,7 @@ from triptych_server.doctor import Verdict
 from triptych_server.doctor.installation import (
     Unmet,
     examine_installation,
+    importable,
     packages,
     python,
     side_by_side,
@@ -73,6 +74,14 @@ def test_a_client_alone_is_told_what_makes_it_a_gateway() -> None:
 def test_an_old_python_is_a_problem() -> None:
     assert python("3.10.2", ">=3.11").verdict is Verdict.PROBLEM
     assert python("3.14.0rc1", ">=3.11").verdict is Verdict.OK
+
+
+def test_a_module_that_cannot_be_imported_is_told(installed: Path) -> None:
+    (installed / "doctor_broken.py").write_text("import doctor_none")
+    (installed / "doctor_damaged.py").write_text("from os import nothing")
+    found = {f.what: f for f in importable(["doctor_broken", "doctor_damaged", "doctor_absent"])}
+    assert set(found) == {"doctor_broken", "doctor_damaged"}
+    assert found["doctor_damaged"].remedy.startswith("pip install --force-reinstall ")
 
 
 def test_cpu_and_gpu_builds_exclude_each_other() -> None:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from triptych_server.doctor import Finding
 
 _STYLES = {"ok": "green", "warning": "yellow", "problem": "bold red"}
+_LABELS = {"ok": "hint", "warning": "warning", "problem": "problem"}
+_INDENT = 9  # columns of the longest label, and two between
 TIMEOUT_S = 5.0
 
 
@@ -56,8 +58,10 @@ def doctor(
         print_json({"problems": problems, "warnings": warnings, "findings": report.findings})
     else:
         console = Console(markup=False, highlight=False, emoji=False)
-        _print_faults(console, report.findings)
+        _print_remedies(console, report.findings, Verdict.PROBLEM)
+        _print_remedies(console, report.findings, Verdict.WARNING)
         _print_rest(console, report.findings)
+        _print_remedies(console, report.findings, Verdict.OK)
         typer.echo(f"{_count(problems, 'problem')}, {_count(warnings, 'warning')}")
     if not report.finished:  # a thread that hangs would hold up the end of the interpreter
         sys.stdout.flush()
@@ -65,16 +69,17 @@ def doctor(
     raise typer.Exit(problems > 0)
 
 
-def _print_faults(console: Console, findings: Sequence["Finding"]) -> None:
-    """Problems and then warnings, each over its remedy: a line by itself, to be pasted."""
-    width = max(map(len, _STYLES)) + 2
-    for verdict in ("problem", "warning"):
-        for each in (finding for finding in findings if finding.verdict == verdict):
-            head = Text(verdict.ljust(width), _STYLES[verdict])
-            head.append(printable(f"{each.area}: {each.what}: {each.detail}"), "default")
-            console.print(head, soft_wrap=True)
-            console.print(" " * width + printable(each.remedy), style="cyan", soft_wrap=True)
-    if any(finding.verdict != "ok" for finding in findings):
+def _print_remedies(console: Console, findings: Sequence["Finding"], verdict: str) -> None:
+    """The findings of a verdict, each over its remedy: a line by itself, to be pasted. Of what is
+    well, those that have one."""
+    found = [each for each in findings if each.verdict == verdict]
+    found = [each for each in found if each.remedy or verdict != "ok"]
+    for each in found:
+        head = Text(_LABELS[verdict].ljust(_INDENT), _STYLES[verdict])
+        head.append(printable(f"{each.area}: {each.what}: {each.detail}"), "default")
+        console.print(head, soft_wrap=True)
+        console.print(" " * _INDENT + printable(each.remedy), style="cyan", soft_wrap=True)
+    if found:
         console.print()
 
 
@@ -84,13 +89,9 @@ def _print_rest(console: Console, findings: Sequence["Finding"]) -> None:
     for _ in range(3):
         table.add_column(overflow="fold")
     area = ""
-    for each in (finding for finding in findings if finding.verdict == "ok"):
-        more = f" ({each.remedy})" if each.remedy else ""
-        table.add_row(
-            Text(each.area if each.area != area else "", _STYLES["ok"]),
-            printable(each.what),
-            printable(each.detail + more),
-        )
+    for each in (finding for finding in findings if finding.verdict == "ok" and not finding.remedy):
+        heading = Text(each.area if each.area != area else "", _STYLES["ok"])
+        table.add_row(heading, printable(each.what), printable(each.detail))
         area = each.area
     console.print(table)
     console.print()

@@ -16,6 +16,7 @@ def test_help_lists_every_command_and_loads_none_of_the_extras(run: Any) -> None
     listed = run("--help").stdout
     for command in [
         "serve",
+        "doctor",
         "embed",
         "rank",
         "caption",
