@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from triptych_export.writer import ENGINE_CACHE
+
 DEPLOY = Path(__file__).parents[2] / "deploy"
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
 SERVICES: dict[str, Any] = COMPOSE["services"]
@@ -67,6 +69,10 @@ def test_gateways_listen_on_what_the_image_exposes() -> None:
     exposed = re.search(r"^EXPOSE (.+)$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
     assert exposed
     assert port.rpartition(":")[2] in exposed[1].split()
+
+
+def test_triton_keeps_the_engines_that_it_builds() -> None:
+    assert f"engines:{ENGINE_CACHE}" in SERVICES["triton"]["volumes"]
 
 
 def test_replicas_keep_no_data() -> None:
