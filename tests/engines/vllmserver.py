@@ -9,6 +9,7 @@ memory. Needs Linux on x86-64, Python 3.11 and a package index with the CPU buil
 import argparse
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -49,8 +50,9 @@ def install() -> None:
 class VllmServer:
     """A vLLM process that serves one checkpoint on a port of 127.0.0.1; a context manager.
 
-    Entering installs what is missing, starts the process and returns once it answers, or raises
-    `RuntimeError` with the end of its log. `flags` are those of `vllm serve`.
+    Entering installs what is missing, starts the process and returns once it has answered a first
+    request, which takes it seconds, or raises `RuntimeError` with the end of its log. `flags` are
+    those of `vllm serve`.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class VllmServer:
         self._folder.cleanup()
 
     def start(self) -> None:
-        """Start the process, on the same port as before, and return once it answers."""
+        """Start the process, on the same port as before, and return once it has answered."""
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -94,6 +96,7 @@ class VllmServer:
             )
         try:
             self._wait_until_ready()
+            self._warm_up()
         except BaseException:
             self.stop()
             raise
@@ -139,10 +142,21 @@ class VllmServer:
         lines = self.log.read_text(errors="replace").splitlines()
         raise RuntimeError("\n".join(["vLLM did not become ready:", *lines[-LOG_LINES:]]))
 
+    def _warm_up(self) -> None:
+        body = json.dumps({"model": self.name, "prompt": "a", "max_tokens": 1}).encode()
+        status, answer = self._request("POST", "/v1/completions", body, timeout=60)
+        if status != HTTPStatus.OK:
+            raise RuntimeError(f"vLLM does not compute: {answer}")
+
     def _get(self, path: str) -> tuple[int, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=5)
+        return self._request("GET", path, None, timeout=5)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, timeout: float
+    ) -> tuple[int, str]:
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with contextlib.closing(connection):
-            connection.request("GET", path)
+            connection.request(method, path, body, {"Content-Type": "application/json"})
             response = connection.getresponse()
             return response.status, response.read().decode()
 
@@ -171,7 +185,8 @@ def _free_port() -> int:
 
 def _parsed() -> tuple[argparse.Namespace, Sequence[str]]:
     parser = argparse.ArgumentParser(description="Serve a checkpoint with vLLM on the CPU.")
-    parser.add_argument("--model", type=Path, required=True, help="folder of the checkpoint")
+    parser.add_argument("--install", action="store_true", help="install, and serve nothing")
+    parser.add_argument("--model", type=Path, default=".", help="folder of the checkpoint")
     parser.add_argument("--name", default="", help="default: the folder's")
     parser.add_argument("--port", type=int, default=0, help="default: a free port")
     parser.add_argument("--dtype", default="float32")
@@ -181,6 +196,9 @@ def _parsed() -> tuple[argparse.Namespace, Sequence[str]]:
 def main() -> None:
     """Serve a checkpoint until interrupted; flags that are not known here are vLLM's."""
     arguments, flags = _parsed()
+    if arguments.install:
+        install()
+        return
     name = arguments.name or arguments.model.resolve().name
     server = VllmServer(
         arguments.model, *flags, name=name, dtype=arguments.dtype, port=arguments.port

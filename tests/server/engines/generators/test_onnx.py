@@ -1,5 +1,6 @@
 """The in-process generator: what it refuses, and what it says when it cannot serve."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import Awaitable, Callable
@@ -7,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from continuations import continue_prompt, opened, soft_prefix
+from continuations import continue_prompt, opened, ragged_prompts, soft_prefix
 from generators import TinyGenerator
 
 from triptych_server.engines.generators.protocol import (
@@ -162,3 +163,12 @@ async def test_what_a_decoder_alone_cannot_do_is_refused(
     with pytest.raises(FailedPrecondition) as caught:
         await continue_prompt(generator, prompt, sampling)
     assert caught.value.reason == reason
+
+
+async def test_concurrent_requests_share_a_batch(tiny: TinyGenerator) -> None:
+    generator = await opened(tiny.folder, queue=16)
+    sampling = Sampling(max_tokens=90, min_tokens=90)
+    calls = (continue_prompt(generator, each, sampling) for each in ragged_prompts(16))
+    costs = [text.cost for [text] in await asyncio.gather(*calls)]
+    assert max(cost.batch_size for cost in costs if cost) >= 8
+    await generator.close()
