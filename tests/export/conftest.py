@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from towers import write_image_tower
 from transformers import Blip2Config, Blip2ForConditionalGeneration, T5Config
 
 from triptych_export.pipeline import export_blip2, export_clip
@@ -22,6 +23,14 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
     for architecture, kind in ARCHITECTURES.items():
         write_random_checkpoint(architecture, root / architecture, size=kind.tiny)
     return {architecture: root / architecture for architecture in ARCHITECTURES}
+
+
+@pytest.fixture(scope="session")
+def clip_tower(checkpoints: Mapping[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The image tower of the tiny CLIP as an fp32 graph. Write nothing beside it."""
+    target = tmp_path_factory.mktemp("tower") / "model.onnx"
+    write_image_tower(checkpoints["clip-vit-b32"], target)
+    return target
 
 
 @pytest.fixture(scope="session")

@@ -79,7 +79,7 @@ def test_a_graph_that_the_checkpoint_lacks_is_named(
 
 
 def test_int8_is_refused(checkpoints: Mapping[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match="fp32 or fp16"):
+    with pytest.raises(ExportError, match="fp32, fp16 or bf16"):
         export_blip2(checkpoints["blip2-opt-125m"], tmp_path, precision="int8")
 
 

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from served import read_spec
+import pytest
+from served import read_config, read_spec
 from typer.testing import CliRunner
 
 from triptych_export.cli import app
@@ -30,6 +31,43 @@ def test_clip_as_int8_takes_the_scheme_whose_rows_do_not_depend_on_their_batch(
     assert "preferred_batch_size: 8" not in config
     assert "kind: KIND_GPU" in config
     assert read_spec(tmp_path / encoder["folder"]).precision == "int8"
+
+
+def test_layers_that_stay_in_fp32_are_told_and_written(
+    checkpoints: Mapping[str, Path], tmp_path: Path
+) -> None:
+    given = ["clip", str(checkpoints["dinov2-base"]), "--repository", str(tmp_path)]
+    options = ["--precision", "bf16", "--keep-fp32", "encoder.layer.0.mlp, layernorm.x"]
+    result = CliRunner().invoke(app, [*given, *options])
+    assert result.exit_code == 1
+    assert "no encoder has a layer 'layernorm.x'" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+    options = ["--precision", "bf16", "--keep-fp32", "encoder.layer.0.mlp,embeddings"]
+    result = CliRunner().invoke(app, [*given, *options])
+    assert result.exit_code == 0, result.output
+    assert "  in fp32: embeddings, encoder.layer.0.mlp\n" in result.stdout
+    assert "bf16 needs a GPU" in result.stdout
+    folder = tmp_path / "dinov2-base-bf16-image"
+    parameters = read_config(folder).parameters
+    assert parameters["triptych.keep_fp32"].string_value == "embeddings,encoder.layer.0.mlp"
+    assert read_spec(folder).precision == "bf16"
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--keep-fp32", "auto"], "keep_fp32 is for fp16 and bf16, not for fp32"),
+        (["--precision", "fp16", "--keep-fp32", "auto,head"], "either 'auto' or names of layers"),
+        (["--precision", "int8", "--format", "tensorrt"], "TensorRT does not take int8"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    tmp_path: Path, options: list[str], told: str
+) -> None:
+    given = ["clip", "nobody/reads-it", "--repository", str(tmp_path)]
+    result = CliRunner().invoke(app, [*given, *options])
+    assert result.exit_code == 1
+    assert told in result.stderr
 
 
 def test_blip2_exports_the_chosen_graph_and_says_what_is_left_out(

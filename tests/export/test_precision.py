@@ -1,5 +1,6 @@
 """What each precision does to a network, and what its floor catches."""
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from triptych_export.checkpoint import load_checkpoint
 from triptych_export.encoder import Encoder
 from triptych_export.image_encoder import ImageEncoder, ImageFeatures
+from triptych_export.mixed import Mixed, write_mixed
 from triptych_export.parity import FLOORS, Parity, Precision, measure
 from triptych_export.precision import SCHEMES
 from triptych_export.report import ExportReport
@@ -35,6 +37,12 @@ def fp32(encoder: Encoder, exports: Mapping[str, ExportReport], repository: Path
     return repository / f"{exports['clip-vit-b32'].model}-{suffix}" / "1" / "model.onnx"
 
 
+def write_16_bits(encoder: Encoder, precision: Precision, source: Path, target: Path) -> Mixed:
+    copied = target.with_name("source")
+    shutil.copytree(source.parent, copied)  # what is tried out is written beside the source
+    return write_mixed(copied / source.name, target, precision, [], "features", encoder.samples())
+
+
 def convert(
     encoder: Encoder, precision: Precision, scheme: str, source: Path, target: Path
 ) -> Parity:
@@ -42,19 +50,29 @@ def convert(
     return measure(target, "features", encoder.samples())
 
 
-def test_fp16_halves_the_weights_and_reaches_its_floor(
-    encoder: Encoder, fp32: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("precision", "onnx_type", "rounding"),
+    [
+        (Precision.FP16, onnx.TensorProto.FLOAT16, 1e-5),
+        (Precision.BF16, onnx.TensorProto.BFLOAT16, 1e-4),
+    ],
+)
+def test_16_bits_halve_the_weights_and_reach_their_floor(
+    encoder: Encoder,
+    fp32: Path,
+    tmp_path: Path,
+    precision: Precision,
+    onnx_type: int,
+    rounding: float,
 ) -> None:
-    target = tmp_path / "model.onnx"
-    parity = convert(encoder, Precision.FP16, "fp16", fp32, target)
-    assert parity.failures(FLOORS[Precision.FP16]) == []
-    assert parity.max_abs_difference > 1e-5  # it was converted indeed
-    model = onnx.load(target)
-    onnx.checker.check_model(model)
-    tensor = model.graph.output[0].type.tensor_type
-    assert tensor.elem_type == onnx.TensorProto.FLOAT
-    weights = [t for t in model.graph.initializer if len(t.dims) == 2 and min(t.dims) > 16]
-    assert {t.data_type for t in weights} == {onnx.TensorProto.FLOAT16}
+    mixed = write_16_bits(encoder, precision, fp32, tmp_path / "model.onnx")
+    assert mixed.kept == ()
+    assert mixed.parity.failures(FLOORS[precision]) == []
+    assert mixed.parity.max_abs_difference > rounding  # it was converted indeed
+    model = onnx.load(tmp_path / "model.onnx")
+    products = [node.input[1] for node in model.graph.node if node.op_type == "MatMul"]
+    weights = [t for t in model.graph.initializer if t.name in products]
+    assert {t.data_type for t in weights} == {onnx_type}
 
 
 def test_static_int8_reaches_its_floor_beside_adversarial_rows(
@@ -82,8 +100,7 @@ def test_large_networks_keep_their_weights_in_a_second_file(
     source.parent.mkdir()
     target.parent.mkdir()
     onnx.save(onnx.load(fp32), source, save_as_external_data=True, location="model.onnx.data")
-    parity = convert(encoder, Precision.FP16, "fp16", source, target)
-    assert parity.failures(FLOORS[Precision.FP16]) == []
+    write_mixed(source, target, Precision.FP16, [], "features", encoder.samples())
     assert {file.name for file in target.parent.iterdir()} == {"model.onnx", "model.onnx.data"}
 
 
