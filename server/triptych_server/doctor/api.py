@@ -11,37 +11,34 @@ from triptych_server.doctor.finding import Finding
 AREA = "gateway"
 _WHAT = "api"
 _FILES = (media_pb2, embedding_pb2, model_pb2, search_pb2, vision_language_pb2)
+_UPGRADE_IT = "pip install --upgrade 'triptych[server]'  # where the gateway runs"
+_PACKAGE = "triptych.v1"
 _SHOWN = 3
 
 
 def examine_api(channel: grpc.Channel, timeout_s: float) -> Iterator[Finding]:
-    """Compare the protos by the gateway's reflection. Raises `grpc.RpcError`."""
+    """Compare the protos by the gateway's reflection."""
     try:
-        from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+        from triptych_server.doctor.reflection import read_files
     except ModuleNotFoundError:
         more = "pip install 'triptych[server]'"
         yield Finding.ok(AREA, _WHAT, "not compared with this client's", more)
         return
-    requests = [
-        reflection_pb2.ServerReflectionRequest(file_by_filename=file.DESCRIPTOR.name)
-        for file in _FILES
-    ]
-    stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-    theirs: set[str] = set()
-    for answer in stub.ServerReflectionInfo(iter(requests), timeout=timeout_s):
-        for content in answer.file_descriptor_response.file_descriptor_proto:
-            theirs |= names(FileDescriptorProto.FromString(content))
-    ours: set[str] = set()
-    for file in _FILES:
-        ours |= names(FileDescriptorProto.FromString(file.DESCRIPTOR.serialized_pb))
-    yield compare(ours, {name for name in theirs if name.startswith("triptych.")})
+    try:
+        files = read_files(channel, [file.DESCRIPTOR.name for file in _FILES], timeout_s)
+    except grpc.RpcError as error:
+        yield Finding.ok(AREA, _WHAT, f"not compared: reflection answers {error.code().name}")
+        return
+    ours = [FileDescriptorProto.FromString(file.DESCRIPTOR.serialized_pb) for file in _FILES]
+    theirs = [file for file in files if file.package == _PACKAGE]
+    yield compare(set().union(*map(names, ours)), set().union(*map(names, theirs)))
 
 
 def compare(ours: set[str], theirs: set[str]) -> Finding:
     """By the names of all fields, values and RPCs, here and there."""
     if missing := sorted(ours - theirs):
         detail = f"the gateway is older than this client: it lacks {_some(missing)}"
-        return Finding.warning(AREA, _WHAT, detail, "pip install --upgrade 'triptych[server]'")
+        return Finding.warning(AREA, _WHAT, detail, _UPGRADE_IT)
     if unknown := sorted(theirs - ours):
         detail = f"this client is older than the gateway: it lacks {_some(unknown)}"
         return Finding.warning(AREA, _WHAT, detail, "pip install --upgrade triptych")
@@ -72,4 +69,4 @@ def _names(message: DescriptorProto, scope: str) -> set[str]:
 
 def _some(items: list[str]) -> str:
     more = f" and {len(items) - _SHOWN} more" if len(items) > _SHOWN else ""
-    return ", ".join(each.removeprefix("triptych.v1.") for each in items[:_SHOWN]) + more
+    return ", ".join(each.removeprefix(f"{_PACKAGE}.") for each in items[:_SHOWN]) + more

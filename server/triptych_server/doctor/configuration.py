@@ -4,6 +4,8 @@ import difflib
 import errno
 import socket
 from collections.abc import Collection, Iterator, Mapping
+from http.client import HTTPException
+from urllib.request import urlopen
 
 import grpc
 
@@ -13,7 +15,7 @@ from triptych_server.doctor.gateway import ask_health
 AREA = "settings"
 PREFIX = "TRIPTYCH_"
 _OTHERS = {"TRIPTYCH_TARGET"}  # variables that are the client's
-_HEALTH_TIMEOUT_S = 1.0
+_ANSWER_S = 1.0
 
 
 def refused(error: ValueError, descriptions: Mapping[str, str]) -> Iterator[Finding]:
@@ -50,6 +52,8 @@ def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
     elif fault.errno == errno.EADDRINUSE and name == "port" and is_gateway(host, port):
         detail = f"a gateway listens on {address} already"
         yield Finding.ok(AREA, name, detail, f"triptych doctor --target {address}")
+    elif fault.errno == errno.EADDRINUSE and name == "metrics_port" and _has_metrics(host, port):
+        yield Finding.ok(AREA, name, f"a gateway tells its metrics on {address} already")
     elif fault.errno == errno.EADDRINUSE:
         remedy = f"ss -ltnp 'sport = :{port}'  # who has it; or another {name}"
         yield Finding.problem(AREA, name, f"{address} is taken", remedy)
@@ -64,13 +68,26 @@ def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
 
 def is_gateway(host: str, port: int) -> bool:
     """Whether a gateway listens there."""
-    near = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    with grpc.insecure_channel(_address(near, port)) as channel:
+    with grpc.insecure_channel(_address(_near(host), port)) as channel:
         try:
-            state = ask_health(channel, "triptych.v1.ModelService", _HEALTH_TIMEOUT_S)
+            state = ask_health(channel, "triptych.v1.ModelService", _ANSWER_S)
         except grpc.RpcError:
             return False
     return state != "SERVICE_UNKNOWN"
+
+
+def _has_metrics(host: str, port: int) -> bool:
+    url = f"http://{_address(_near(host), port)}/metrics"
+    try:
+        with urlopen(url, timeout=_ANSWER_S) as response:
+            return b"triptych_" in response.read()
+    except (OSError, HTTPException):
+        return False
+
+
+def _near(host: str) -> str:
+    """Where what listens on `host` can be reached from here."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 def _bind(host: str, port: int) -> OSError | None:

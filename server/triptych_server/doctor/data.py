@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from shlex import quote
 
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short
@@ -36,17 +37,15 @@ def examine_directory(data: Path, gateway_here: Callable[[], bool]) -> Iterator[
         remedy = f"export TRIPTYCH_DATA=DIR  # {existing} is a file"
         yield Finding.problem(AREA, what, "is no directory", remedy)
         return
-    if not os.access(existing, os.W_OK | os.X_OK):
-        remedy = f"sudo chown -R $(id -un) {existing}  # if no gateway of another user is meant"
-        yield Finding.problem(AREA, what, f"{existing} may not be written by this user", remedy)
-    free = shutil.disk_usage(existing).free
-    yield room(existing, free)
+    yield room(existing, shutil.disk_usage(existing).free)
     user = holder(data / "collections" / ".lock")
-    if user and not gateway_here():
+    if user and gateway_here():
+        yield Finding.ok(AREA, what, f"in use by the gateway, process {user}")
+    elif user:
         detail = f"is used by process {user}, which is not the gateway of these settings"
         yield Finding.warning(AREA, what, detail, f"ps -fp {user}  # or export TRIPTYCH_DATA=DIR")
-    elif user:
-        yield Finding.ok(AREA, what, f"in use by the gateway, process {user}")
+    elif not os.access(existing, os.W_OK | os.X_OK):
+        yield Finding.problem(AREA, what, "may not be written by this user", _as_owner(existing))
     else:
         yield Finding.ok(AREA, what, "not in use" if data.exists() else "will be made")
 
@@ -54,7 +53,7 @@ def examine_directory(data: Path, gateway_here: Callable[[], bool]) -> Iterator[
 def room(directory: Path, free: int) -> Finding:
     """`free` bytes of the disk."""
     detail = f"{gib(free)} free on the disk of {directory}"
-    remedy = f"du -xh {directory} | sort -h | tail  # or a larger disk"
+    remedy = f"du -xh {quote(str(directory))} | sort -h | tail  # or a larger disk"
     if free < _FULL:
         return Finding.problem(AREA, "disk", detail, remedy)
     if free < _LOW:
@@ -81,10 +80,16 @@ def read_collections(data: Path) -> Iterator[Collection | Finding]:
     """The collections as they were made, their items not counted, or what is wrong with one."""
     for path in sorted(data.glob(f"collections/[!.]*/{DATABASE}")):
         name = path.parent.name
+        if not os.access(path, os.R_OK):
+            yield Finding.warning(AREA, name, "may not be read by this user", _as_owner(path))
+            continue
         try:
             yield _describe(path, name)
-        except (sqlite3.Error, TriptychError, TypeError, ValueError) as error:
-            remedy = f"restore {path.parent} from a backup, or: triptych collection delete {name}"
+        except TriptychError as error:  # of a newer version
+            remedy = "pip install --upgrade 'triptych[server]'"
+            yield Finding.problem(AREA, name, error.message, remedy)
+        except (sqlite3.Error, TypeError, ValueError) as error:
+            remedy = f"sqlite3 {quote(str(path))} 'PRAGMA integrity_check'  # and bring its backup"
             yield Finding.problem(AREA, name, f"cannot be read: {error}", remedy)
 
 
@@ -105,9 +110,15 @@ def collections(found: Sequence[Collection], spaces: Mapping[str, str]) -> Itera
             AREA,
             each.name,
             f"{space}: its model {each.model} {state}",
-            f"triptych export … --name {each.model} --overwrite  # the checkpoint that it was; "
-            f"or: triptych ingest DIR --collection {each.name}-2",
+            f"triptych ingest DIR --collection {quote(each.name)}-2  # or export the checkpoint of "
+            f"that space again, --name {quote(each.model)}",
         )
+
+
+def _as_owner(path: Path) -> str:
+    return (
+        f"sudo -u '#{path.stat().st_uid}' triptych doctor  # who owns it, and may run the gateway"
+    )
 
 
 def _describe(path: Path, name: str) -> Collection:

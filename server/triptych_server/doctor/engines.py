@@ -9,6 +9,7 @@ from pathlib import Path
 
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.doctor import data, triton, vllm
+from triptych_server.doctor.configuration import is_gateway
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.machine import mib, read_machine, room_for
 from triptych_server.doctor.models import Engines, examine_models, spaces
@@ -63,7 +64,7 @@ async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
                 fleet = await _fleet(settings, load, resources)
             except ValueError as error:
                 remedy = "export TRIPTYCH_GENERATORS=DIR  # and the keys that the settings name"
-                return _Served([Finding.problem("generators", "generators", str(error), remedy)])
+                findings.append(Finding.problem("generators", "all", str(error), remedy))
         if settings.encoders == "onnx":
             served = await _in_process(settings, fleet, load, resources)
         else:
@@ -100,9 +101,12 @@ async def _in_process(
     size = files.size + sum(g.size for g in fleet or () if isinstance(g, UnloadedGenerator))
     state = "loaded" if load else "not loaded; --load does"
     detail = f"{len(await files.encoders())} in {settings.repository}, {mib(files.size)}, {state}"
+    lacking = list(room_for(read_machine(), size))
+    if lacking and is_gateway(settings.host, settings.port):  # which holds them already
+        lacking = []
     findings = [
         Finding.ok(AREA, "in process", detail),
-        *room_for(read_machine(), size),
+        *lacking,
         *await examine_models(settings, Engines(encoders, fleet or (), catalog, files)),
     ]
     return _Served(findings, spaces(catalog))

@@ -60,7 +60,8 @@ def _settings(load: Callable[[], "Settings"]) -> "tuple[Settings | None, list[Fi
 def _probes(settings: "Settings | None", load: bool, timeout_s: float) -> Iterator[Probe]:
     yield Probe("installation", "packages", installation.examine_installation, _INSTALLATION_S)
     yield Probe("machine", "machine", partial(_machine, settings), timeout_s)
-    yield Probe("gpu", "gpu", examine_gpu, _INSTALLATION_S)
+    in_process = settings is not None and settings.encoders == "onnx"
+    yield Probe("gpu", "gpu", partial(examine_gpu, in_process=in_process), _INSTALLATION_S)
     if settings is None:
         return
     for name in ("port", "metrics_port"):

@@ -34,15 +34,16 @@ class Providers:
     usable: bool
 
 
-def examine_gpu() -> Iterator[Finding]:
-    """Everything about GPUs; loads one small network if onnxruntime-gpu is installed."""
+def examine_gpu(*, in_process: bool) -> Iterator[Finding]:
+    """The GPUs; and where encoders would be computed, if they are to be `in_process`. That loads
+    one small network if onnxruntime-gpu is installed."""
     try:
         gpus = read_gpus()
         yield from found(gpus)
     except OSError as error:
         gpus = []
         yield Finding.problem(AREA, "nvidia-smi", str(error), "sudo modprobe nvidia && nvidia-smi")
-    if installed("onnxruntime") or installed("onnxruntime-gpu"):
+    if in_process:
         build = installed("onnxruntime-gpu") is not None
         yield providers(gpus, Providers(build, build and _cuda_runs()))
 

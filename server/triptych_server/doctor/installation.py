@@ -111,7 +111,8 @@ def side_by_side(versions: Mapping[str, str]) -> Iterator[Finding]:
                 AREA,
                 f"{cpu}, {gpu}",
                 "both are installed, and overwrite each other's files",
-                f"pip uninstall -y {cpu} {gpu} && pip install 'triptych[server-gpu]'",
+                f"pip uninstall -y {cpu} {gpu} && pip install 'triptych[server-gpu]'"
+                "  # [server] without a GPU",
             )
 
 

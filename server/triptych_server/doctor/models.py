@@ -1,14 +1,16 @@
 """The models that a gateway would serve: what each does, in which space, and what ails it."""
 
+import shlex
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from triptych_server.capabilities.agreement import encoders_disagree
 from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short
-from triptych_server.doctor.triton import http as triton_http
+from triptych_server.doctor.triton import http_api
 from triptych_server.doctor.unloaded import NEEDS_TRITON, UnloadedEncoders
 from triptych_server.doctor.vllm import serve_command
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
@@ -40,7 +42,7 @@ async def examine_models(settings: Settings, engines: Engines) -> list[Finding]:
         findings += faults or [_well(engines.catalog, model)]
     findings += _defaults(settings, engines.catalog)
     if not findings:
-        repository = settings.assets or settings.repository
+        repository = quote(str(settings.assets or settings.repository))
         remedy = f"triptych export clip openai/clip-vit-base-patch32 --repository {repository}"
         findings.append(Finding.problem(AREA, "all", "there is no model", remedy))
     return findings
@@ -58,13 +60,14 @@ def export_command(settings: Settings, spec: EncoderSpec | GeneratorSpec) -> str
         return "pip install --force-reinstall --no-deps triptych"
     checkpoint, _, revision = spec.source.partition("@")
     blip2 = spec.family == "blip_2" or isinstance(spec, GeneratorSpec)
-    words = ["triptych export", "blip2" if blip2 else "clip", checkpoint]
-    words += [f"--revision {revision}"] if revision else []
-    words += [f"--repository {repository}", f"--name {spec.model}"]
-    words += [f"--precision {spec.precision}"] if isinstance(spec, EncoderSpec) else []
-    if isinstance(spec, GeneratorSpec):
-        words.append(f"--generators {settings.generators or repository.parent / 'generators'}")
-    return " ".join([*words, "--overwrite"])
+    words = ["triptych", "export", "blip2" if blip2 else "clip", checkpoint]
+    words += ["--revision", revision] if revision else []
+    words += ["--repository", str(repository), "--name", spec.model]
+    if isinstance(spec, EncoderSpec):
+        words += ["--precision", spec.precision]
+    else:
+        words += ["--generators", str(settings.generators or repository.parent / "generators")]
+    return shlex.join([*words, "--overwrite"])
 
 
 def _well(catalog: ModelCatalog, model: Model) -> Finding:
@@ -128,14 +131,16 @@ async def _unreadable(settings: Settings, engines: Engines) -> list[Finding]:
 
 def _config_remedy(settings: Settings, encoder: str) -> str:
     if settings.encoders == "onnx":
-        path = settings.repository / encoder / "config.pbtxt"
+        path = quote(str(settings.repository / encoder / "config.pbtxt"))
         return f"$EDITOR {path}  # or export the model again"
-    return f"curl {triton_http(settings.encoders)}/models/{encoder}/config  # or export it again"
+    return (
+        f"curl {http_api(settings.encoders)}/models/{quote(encoder)}/config  # or export it again"
+    )
 
 
 def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError) -> str:
     if error.reason == NEEDS_TRITON:
-        repository = settings.repository
+        repository = quote(str(settings.repository))
         return (
             f"tritonserver --model-repository {repository} & "
             f"triptych serve --encoders triton://127.0.0.1:8001 --assets {repository}"
@@ -143,10 +148,10 @@ def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError)
     if settings.encoders == "onnx":
         return export_command(settings, spec)
     if error.reason == "ENCODER_NOT_USABLE":  # its tokenizer, which the gateway reads
-        folder = (settings.assets or settings.repository) / spec.name
+        folder = quote(f"{(settings.assets or settings.repository) / spec.name}/")
         skipped = "--exclude '*.onnx*' --exclude '*.plan'"
-        return f"rsync -a {skipped} TRITON_HOST:REPOSITORY/{spec.name}/ {folder}/"
-    return f"curl -X POST {triton_http(settings.encoders)}/repository/models/{spec.name}/load"
+        return f"rsync -a {skipped} TRITON_HOST:REPOSITORY/{quote(spec.name)}/ {folder}"
+    return f"curl -X POST {http_api(settings.encoders)}/repository/models/{quote(spec.name)}/load"
 
 
 def _generator_remedy(settings: Settings, spec: GeneratorSpec, error: TriptychError) -> str:
@@ -164,7 +169,7 @@ def _defaults(settings: Settings, catalog: ModelCatalog) -> Iterator[Finding]:
             continue
         for setting in type(settings).model_fields:
             if setting.startswith("default_") and getattr(settings, setting) == name:
-                remedy = f"export TRIPTYCH_{setting.upper()}={next(iter(able), '')}"
+                remedy = f"export TRIPTYCH_{setting.upper()}={quote(next(iter(able), ''))}"
                 detail = f"{name} does not serve {task}"
                 yield Finding.problem("settings", setting, detail, remedy)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
@@ -48,14 +49,14 @@ async def ask_all(encoders: str, timeout_s: float) -> list[Triton]:
 def no_address(encoders: str, error: ValueError | Unavailable) -> Finding:
     """The setting stands for no Triton at all."""
     host = encoders.removeprefix(SCHEME).rpartition(":")[0]
-    remedy = f"getent hosts {host}  # or: export TRIPTYCH_ENCODERS=triton://HOST:8001"
+    remedy = f"getent hosts {quote(host)}  # or: export TRIPTYCH_ENCODERS=triton://HOST:8001"
     return Finding.problem(AREA, encoders, str(error), remedy)
 
 
 def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Finding]:
     """Whether it answers, and has loaded all that it tried to and all of `encoders` that it has."""
     what = f"triton {triton.address}"
-    api = http(triton.address)
+    api = http_api(triton.address)
     if triton.fault:
         remedy = f"curl -i {api}/health/ready  # gRPC is 8001 by default"
         yield Finding.problem(AREA, what, f"does not answer: {triton.fault}", remedy)
@@ -72,7 +73,7 @@ def examine_triton(triton: Triton, encoders: Collection[str]) -> Iterator[Findin
         if model.state != "READY" and (tried or model.name in encoders):
             cause = f": {model.reason}" if model.reason else ""
             detail = f"{model.state.lower() or 'not loaded'}{cause}"
-            remedy = f"curl -X POST {api}/repository/models/{model.name}/load"
+            remedy = f"curl -X POST {api}/repository/models/{quote(model.name)}/load"
             yield Finding.problem(AREA, f"{model.name} on {triton.address}", detail, remedy)
 
 
@@ -86,12 +87,12 @@ def differences(tritons: Sequence[Triton]) -> Iterator[Finding]:
     everywhere = set.union(set(), *loaded.values())
     for address, names in loaded.items():
         if missing := sorted(everywhere - names):
-            remedy = f"curl -X POST {http(address)}/repository/models/{missing[0]}/load"
+            remedy = f"curl -X POST {http_api(address)}/repository/models/{quote(missing[0])}/load"
             detail = f"lacks {', '.join(missing)}, which others have loaded"
             yield Finding.warning(AREA, f"triton {address}", detail, remedy)
 
 
-def http(address: str) -> str:
+def http_api(address: str) -> str:
     """Triton's HTTP API beside the gRPC `address`, of which nobody tells the port: its default."""
     return f"http://{address.removeprefix(SCHEME).rpartition(':')[0]}:8000/v2"
 

@@ -35,7 +35,8 @@ class UnloadedEncoders:
     def size(self) -> int:
         """Bytes of all networks."""
         entries = (e for e in self._entries.values() if isinstance(e, RepositoryEntry))
-        return sum(file.stat().st_size for e in entries for file in e.network.parent.glob("*"))
+        files = (file for entry in entries for file in entry.network.parent.glob("*"))
+        return sum(file.stat().st_size for file in files if file.is_file())
 
     async def infer(self, encoder: str, inputs: Tensors) -> Inference:
         raise _computes_nothing(encoder)

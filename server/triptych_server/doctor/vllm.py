@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from shlex import quote
 from typing import Any
 
 import httpx2
@@ -87,7 +88,7 @@ def served_names(settings: Settings, asked: Sequence[Vllm]) -> Iterator[Finding]
     for each in replicas:
         if missing := sorted(everything - each.models.keys()):
             detail = f"does not serve {', '.join(missing)}, which other servers of `generator` do"
-            remedy = f"vllm serve {missing[0]}  # the same on all of them"
+            remedy = f"vllm serve {quote(missing[0])}  # the same on all of them"
             yield Finding.warning(AREA, f"vllm {each.endpoint.url}", detail, remedy)
 
 
@@ -96,7 +97,8 @@ def serve_command(settings: Settings, name: str, source: str = "") -> str:
     table = _table(settings, name)
     served = table.served_name if table and table.served_name else name
     style = table.style if table else Style.CHAT
-    return f"vllm serve {source or 'CHECKPOINT'} --served-model-name {served}{_FLAGS[style]}"
+    checkpoint = quote(source or "CHECKPOINT")
+    return f"vllm serve {checkpoint} --served-model-name {quote(served)}{_FLAGS[style]}"
 
 
 def _table(settings: Settings, name: str) -> RemoteGenerator | None:

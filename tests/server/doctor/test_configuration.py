@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -68,6 +69,15 @@ def test_the_port_of_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
     assert finding.remedy == f"triptych doctor --target {gateway.target}"
     [metrics] = examine_port("metrics_port", host, int(port))
     assert metrics.verdict is Verdict.PROBLEM
+
+
+def test_the_metrics_port_of_a_running_gateway_is_well(tmp_path: Path) -> None:
+    flags = ("--services", "embedding", "--metrics-port", "0")
+    with GatewayProcess(*flags, log=tmp_path / "log") as gateway:
+        port = urlsplit(gateway.metrics).port
+        assert port
+        [finding] = examine_port("metrics_port", "127.0.0.1", port)
+    assert finding.verdict is Verdict.OK
 
 
 def test_a_free_port_stays_free() -> None:

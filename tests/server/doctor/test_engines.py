@@ -53,6 +53,22 @@ def test_a_corrupt_tokenizer_is_named_with_the_export_that_mends_it(
     )
 
 
+def test_what_a_config_says_is_quoted_in_a_command(engines: Engines, repository: Path) -> None:
+    config = repository / "miniworld-clip-text" / "config.pbtxt"
+    edit(
+        config,
+        'value {\n    string_value: "miniworld-clip"',
+        'value {\n    string_value: "$(rm *)"',
+    )
+    other = repository / "miniworld-clip-image" / "config.pbtxt"
+    edit(
+        other, 'value {\n    string_value: "miniworld-clip"', 'value {\n    string_value: "$(rm *)"'
+    )
+    (repository / "miniworld-clip-text" / "tokenizer.json").write_text("{}")
+    [fault] = faults(engines())
+    assert "export clip '$(rm *)' --repository" in fault.remedy
+
+
 @pytest.mark.parametrize("content", [None, b""])
 def test_missing_weights_are_named(
     engines: Engines, repository: Path, content: bytes | None

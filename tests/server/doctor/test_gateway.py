@@ -2,8 +2,10 @@
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from findings import by_subject, faults
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
@@ -44,6 +46,16 @@ def test_no_gateway_is_one_finding() -> None:
     assert finding.verdict is Verdict.PROBLEM
     assert finding.detail.startswith("does not answer: ")
     assert "Connection refused" in finding.detail
+
+
+def test_a_grpc_server_of_others_is_no_gateway() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    [finding] = examine_gateway(f"127.0.0.1:{port}", 2)
+    server.stop(None).wait()
+    assert finding.verdict is Verdict.PROBLEM
+    assert "no gateway of Triptych's" in finding.detail
 
 
 def test_a_port_that_never_answers_is_one_finding_after_the_timeout() -> None:
