@@ -1,4 +1,4 @@
-"""The dashboard asks for series that real engines export."""
+"""The dashboard asks for series that a real Triton exports."""
 
 import pytest
 from dashboard import TRITON, unanswered
