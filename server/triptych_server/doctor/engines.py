@@ -68,7 +68,7 @@ async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
         if settings.encoders == "onnx":
             served = await _in_process(settings, fleet, load, resources)
         else:
-            served = await _in_tritons(settings, fleet, timeout_s, resources)
+            served = await _in_tritons(settings, fleet, load, timeout_s, resources)
         return replace(served, findings=[*served.findings, *findings])
 
 
@@ -107,7 +107,7 @@ async def _in_process(
     findings = [
         Finding.ok(AREA, "in process", detail),
         *lacking,
-        *await examine_models(settings, Engines(encoders, fleet or (), catalog, files)),
+        *await examine_models(settings, Engines(encoders, fleet or (), catalog, files, load)),
     ]
     return _Served(findings, spaces(catalog))
 
@@ -115,6 +115,7 @@ async def _in_process(
 async def _in_tritons(
     settings: Settings,
     fleet: Fleet | None,
+    load: bool,
     timeout_s: float,
     resources: AsyncExitStack,
 ) -> _Served:
@@ -135,7 +136,9 @@ async def _in_tritons(
         encoders = await open_encoders(alone)
         resources.push_async_callback(encoders.close)
         catalog = _catalog(alone, encoders, fleet)
-        for each in await examine_models(alone, Engines(encoders, fleet or (), catalog, None)):
+        for each in await examine_models(
+            alone, Engines(encoders, fleet or (), catalog, None, load)
+        ):
             found.setdefault(each, []).append(address)
         known |= spaces(catalog)
     for each, where in found.items():

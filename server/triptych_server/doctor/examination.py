@@ -30,8 +30,9 @@ def examine(
 
     `load_settings` gives those of the gateway to examine; it raises `ValueError` when they are
     refused, and `ModuleNotFoundError` without the server extra. `target` is a running gateway to
-    ask too. With `load`, networks in process are loaded. Each question to an engine or a gateway
-    may take `timeout_s`, and no probe hangs longer than a few of these.
+    ask too. With `load`, networks in process are loaded, and every model computes once. Each
+    question to an engine or a gateway may take `timeout_s`, and no probe hangs longer than a few of
+    these.
     """
     settings, findings = _settings(load_settings)
     probes = list(_probes(settings, load, timeout_s))

@@ -10,12 +10,14 @@ from triptych_server.capabilities.models import Model, ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short
+from triptych_server.doctor.trial import try_encoder, try_generator
 from triptych_server.doctor.triton import http_api
 from triptych_server.doctor.unloaded import NEEDS_TRITON, UnloadedEncoders
 from triptych_server.doctor.vllm import serve_command
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
+from triptych_server.engines.generators.vllm import VllmGenerator
 from triptych_server.errors import TriptychError
 from triptych_server.settings import SHIPPED_REPOSITORY, Settings
 
@@ -25,12 +27,14 @@ AREA = "models"
 @dataclass(frozen=True, slots=True)
 class Engines:
     """Engines that answer, and the catalog of their models. `files` looks at the files of networks
-    in process, which explain more than their engine can; None where they are elsewhere."""
+    in process, which explain more than their engine can; None where they are elsewhere. With
+    `compute` every model has to do so once."""
 
     encoders: EncoderEngine
     generators: Collection[Generator]
     catalog: ModelCatalog
     files: UnloadedEncoders | None
+    compute: bool
 
 
 async def examine_models(settings: Settings, engines: Engines) -> list[Finding]:
@@ -97,14 +101,18 @@ async def _faults(settings: Settings, engines: Engines, model: Model) -> list[Fi
             if engines.files is not None:
                 await engines.files.ready(spec.name)
             await engines.catalog.check_ready(model, spec)
+            if engines.compute:
+                await try_encoder(engines.encoders, spec)
         except TriptychError as error:
             remedy = _encoder_remedy(settings, spec, error)
             findings.append(Finding.problem(AREA, model.name, error.message, remedy))
     if model.generator is not None:
         try:
             await engines.catalog.check_generator(model)
+            if engines.compute:
+                await try_generator(engines.catalog.generator(model))
         except TriptychError as error:
-            remedy = _generator_remedy(settings, model.generator, error)
+            remedy = _generator_remedy(settings, engines, model.generator, error)
             findings.append(Finding.problem(AREA, model.name, error.message, remedy))
     return findings
 
@@ -154,9 +162,14 @@ def _encoder_remedy(settings: Settings, spec: EncoderSpec, error: TriptychError)
     return f"curl -X POST {http_api(settings.encoders)}/repository/models/{quote(spec.name)}/load"
 
 
-def _generator_remedy(settings: Settings, spec: GeneratorSpec, error: TriptychError) -> str:
-    if error.reason in ("GENERATOR_UNAVAILABLE", "GENERATOR_TIMEOUT"):  # of servers
-        return serve_command(settings, spec.name, spec.source)
+def _generator_remedy(
+    settings: Settings, engines: Engines, spec: GeneratorSpec, error: TriptychError
+) -> str:
+    remote = any(
+        isinstance(each, VllmGenerator) and each.name == spec.name for each in engines.generators
+    )
+    if remote and error.reason != "GENERATOR_NOT_LOADED":  # which is about its folder here
+        return serve_command(settings, spec.name, spec)
     return export_command(settings, spec)
 
 

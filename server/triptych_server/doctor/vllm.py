@@ -11,8 +11,9 @@ from typing import Any
 import httpx2
 
 from triptych_server.doctor.finding import Finding
+from triptych_server.engines.generators.spec import FolderSpec, GeneratorSpec
 from triptych_server.engines.generators.vllm_entry import Style
-from triptych_server.remote_generators import RemoteGenerator, api_key
+from triptych_server.remote_generators import api_key
 from triptych_server.settings import Settings
 
 AREA = "generators"
@@ -92,17 +93,14 @@ def served_names(settings: Settings, asked: Sequence[Vllm]) -> Iterator[Finding]
             yield Finding.warning(AREA, f"vllm {each.endpoint.url}", detail, remedy)
 
 
-def serve_command(settings: Settings, name: str, source: str = "") -> str:
-    """What starts a server of the model `name`, made from the checkpoint `source`."""
-    table = _table(settings, name)
+def serve_command(settings: Settings, name: str, spec: GeneratorSpec | None = None) -> str:
+    """What starts a server of the model `name`; `spec` is what is known of it."""
+    table = next((table for table in settings.remote_generators if table.name == name), None)
     served = table.served_name if table and table.served_name else name
-    style = table.style if table else Style.CHAT
-    checkpoint = quote(source or "CHECKPOINT")
-    return f"vllm serve {checkpoint} --served-model-name {quote(served)}{_FLAGS[style]}"
-
-
-def _table(settings: Settings, name: str) -> RemoteGenerator | None:
-    return next((table for table in settings.remote_generators if table.name == name), None)
+    found = Style.PROMPT_EMBEDS if isinstance(spec, FolderSpec) else Style.CHAT
+    flags = _FLAGS[table.style if table else found]
+    checkpoint = quote(spec.source if spec and spec.source else "CHECKPOINT")
+    return f"vllm serve {checkpoint} --served-model-name {quote(served)}{flags}"
 
 
 async def _ask(client: httpx2.AsyncClient, endpoint: Endpoint, timeout_s: float) -> Vllm:

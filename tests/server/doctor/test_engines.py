@@ -7,9 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from findings import Findings, faults
+from onnx import TensorProto, helper
 from stores import StoreOpener, create_collection
+from tiny_encoders import DIMENSION, FEATURES, IMAGE, IMAGE_INPUTS, SIDE, network, write_encoder
 
 from triptych_server.doctor import Finding, Verdict
 from triptych_server.doctor.models import export_command
@@ -23,6 +26,25 @@ def the_fault(findings: Findings) -> Finding:
     [fault] = faults(findings)
     assert fault.verdict is Verdict.PROBLEM
     return fault
+
+
+def write_broken_image_encoder(folder: Path) -> None:
+    """An encoder whose weights overflowed."""
+    nodes = [
+        helper.make_node("Cast", ["pixels"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["features"]),
+    ]
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.UINT8, ["n", SIDE, SIDE, 3])
+    features = helper.make_tensor_value_info("features", TensorProto.FLOAT, ["n", DIMENSION])
+    weight = np.full((SIDE * SIDE * 3, DIMENSION), np.nan, np.float32)
+    write_encoder(
+        folder / "1",
+        network(nodes, [pixels], features, {"weight": weight}),
+        inputs=IMAGE_INPUTS,
+        output=FEATURES,
+        parameters=IMAGE | {"model": "broken"},
+    )
 
 
 def edit(config: Path, old: str, new: str) -> None:
@@ -84,6 +106,16 @@ def test_damaged_weights_are_found_by_loading_them(engines: Engines, repository:
     (repository / "miniworld-clip-image" / "1" / "model.onnx").write_bytes(b"no network")
     assert not faults(engines())
     assert "cannot be loaded" in the_fault(engines(load=True)).detail
+
+
+def test_an_encoder_that_gives_no_numbers_is_found_by_computing(
+    engines: Engines, repository: Path
+) -> None:
+    write_broken_image_encoder(repository / "broken-image")
+    assert not faults(engines())
+    fault = the_fault(engines(load=True))
+    assert fault.what == "broken"
+    assert "NaN" in fault.detail
 
 
 @pytest.mark.parametrize("load", [False, True])

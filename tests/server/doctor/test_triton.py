@@ -32,8 +32,9 @@ def unloading(triton: TritonServer) -> Iterator[InferenceServerClient]:
             client.load_model(folder.name)
 
 
-def test_the_shipped_models_are_well(engines: Engines, triton: TritonServer) -> None:
-    found = engines(encoders=f"triton://{triton.grpc}")
+@pytest.mark.parametrize("load", [False, True])
+def test_the_shipped_models_are_well(engines: Engines, triton: TritonServer, load: bool) -> None:
+    found = engines(encoders=f"triton://{triton.grpc}", load=load)
     assert not faults(found)
     assert found[f"triton {triton.grpc}"][0].detail == "Triton 2.51.0, 5 of 5 models loaded"
     assert found["miniworld-clip"][0].detail.startswith("embedding (default), 128 numbers, space")

@@ -5,12 +5,16 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from findings import Findings, faults
 from vllmserver import VllmServer
 
 from triptych_server.doctor import Verdict
+
+if TYPE_CHECKING:
+    from generators import TinyGenerator
 
 Engines = Callable[..., Findings]
 
@@ -85,15 +89,19 @@ def test_without_the_service_that_writes_no_server_is_asked(engines: Engines) ->
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
-    from generators import CONTEXT_LENGTH, write_tiny_generator  # loads torch, for seconds
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> "TinyGenerator":
+    from generators import write_tiny_generator  # loads torch, for seconds
 
-    folder = tmp_path_factory.mktemp("vllm")
-    tiny = write_tiny_generator(folder, name="tiny")
-    tiny.model.save_pretrained(folder / "checkpoint")
-    tiny.tokenizer.save_pretrained(folder / "checkpoint")
-    flags = ("--max-model-len", str(CONTEXT_LENGTH))
-    with VllmServer(folder / "checkpoint", *flags, name="tiny") as server:
+    return write_tiny_generator(tmp_path_factory.mktemp("generators"), name="tiny")
+
+
+@pytest.fixture(scope="module")
+def vllm(tiny: "TinyGenerator", tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+    """A real vLLM that serves the network of `tiny`, and takes no embeddings."""
+    checkpoint = tmp_path_factory.mktemp("vllm")
+    tiny.model.save_pretrained(checkpoint)
+    tiny.tokenizer.save_pretrained(checkpoint)
+    with VllmServer(checkpoint, "--max-model-len", "128", name="tiny") as server:
         yield server
 
 
@@ -118,3 +126,15 @@ def test_a_name_that_a_real_vllm_does_not_serve_is_told(engines: Engines, vllm: 
     found = faults(engines(remote_generators=[table]))
     assert {fault.what for fault in found} == {"qwen"}
     assert found[0].remedy == "vllm serve CHECKPOINT --served-model-name Qwen"
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(600)
+def test_a_real_vllm_that_takes_no_embeddings_is_told_by_computing(
+    engines: Engines, vllm: VllmServer, tiny: "TinyGenerator"
+) -> None:
+    folders = tiny.folder.parent
+    assert not faults(engines(generator=vllm.url, generators=folders))
+    [fault] = faults(engines(generator=vllm.url, generators=folders, load=True))
+    assert fault.what == "tiny"
+    assert fault.remedy.endswith(" --served-model-name tiny --enable-prompt-embeds")

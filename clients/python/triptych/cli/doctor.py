@@ -34,7 +34,7 @@ def doctor(
         ),
     ] = None,
     load: Annotated[
-        bool, typer.Option("--load", help="Load the networks in process: takes their memory.")
+        bool, typer.Option("--load", help="Load what runs in process, and let each model compute.")
     ] = False,
     timeout: Annotated[
         float,
