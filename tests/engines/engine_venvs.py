@@ -22,6 +22,7 @@ def install(venv: Path, requirements: Path) -> None:
         if stamp.is_file() and stamp.read_text() == wanted:
             return
         subprocess.run([sys.executable, "-m", "venv", "--clear", venv], check=True)
-        pip = [venv / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--no-deps", "--requirement", requirements], check=True)
+        pip = [str(venv / "bin/python"), "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        pip += ["install", "--no-deps", "--requirement", str(requirements)]
+        subprocess.run(pip, check=True)
         stamp.write_text(wanted)

@@ -8,7 +8,6 @@ memory. Needs Linux on x86-64, Python 3.11 and a package index with the CPU buil
 
 import argparse
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -22,9 +21,11 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Self
 
-HERE = Path(__file__).parent
+import engine_venvs
+from engine_venvs import ENGINES, HERE
+
 REQUIREMENTS = HERE / "vllmserver-requirements.txt"
-VENV = HERE.parents[1] / "build/engines/vllm"
+VENV = ENGINES / "vllm"
 
 READY_POLL_S = 0.2
 READY_POLLS = 900  # three minutes
@@ -33,18 +34,8 @@ LOG_LINES = 60
 
 
 def install() -> None:
-    """Create the virtual environment, unless it is there with the pinned versions."""
-    VENV.parent.mkdir(parents=True, exist_ok=True)
-    stamp = VENV / ".installed"
-    wanted = REQUIREMENTS.read_text()
-    with (VENV.parent / ".vllm.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.is_file() and stamp.read_text() == wanted:
-            return
-        subprocess.run([sys.executable, "-m", "venv", "--clear", VENV], check=True)
-        pip = [VENV / "bin/python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "install", "--no-deps", "--requirement", REQUIREMENTS], check=True)
-        stamp.write_text(wanted)
+    """Create its virtual environment, unless it is there with the pinned versions."""
+    engine_venvs.install(VENV, REQUIREMENTS)
 
 
 class VllmServer:
