@@ -1,10 +1,10 @@
 """What the gateway adds to the latency of a Triton, on this machine.
 
-One caller, with tritonclient and through Embed, and the same tensors: a raw picture of
-exactly the encoder's size, which the gateway passes on as it is, and a text, which the gateway
-tokenises and Triton is given as tokens. A minimal server in front of Triton shows what the second
-hop costs by itself. All alternate, and medians are compared. `make bench-engines` runs it; the
-report is also written to build/bench/triton-latency.json.
+One caller, with tritonclient and through Embed, and the same tensors: a raw picture of exactly the
+encoder's size, which the gateway passes on as it is, and a text, which the gateway tokenises and
+Triton is given as tokens. A minimal server in front of Triton shows what the second hop costs by
+itself. All alternate, and medians are compared. `make bench-engines` runs it; the report is also
+written to build/bench/triton-latency.json.
 """
 
 import asyncio
@@ -53,30 +53,28 @@ class Latencies:
     def medians(self) -> dict[str, float]:
         """Milliseconds of each way, and of what the gateway does itself in its own process."""
         own = [seconds(t.total) - seconds(t.queue) - seconds(t.inference) for t in self.timings]
-        ways = {"direct": self.direct, "minimal": self.minimal, "gateway": self.gateway}
-        return {
-            name: statistics.median(each) * 1000 for name, each in (ways | {"own": own}).items()
-        }
+        each = {"direct": self.direct, "minimal": self.minimal, "gateway": self.gateway, "own": own}
+        return {name: statistics.median(times) * 1000 for name, times in each.items()}
 
 
 def main(
     calls: Annotated[int, typer.Option(min=ROUNDS, help="Calls of each way.")] = 1000,
 ) -> None:
-    """Measure the miniature, and a full-size ViT-B/32 with a fifth of the calls."""
+    """Measure the miniature, and a full-size ViT-B/32 with a tenth of the calls."""
     models = {
         "miniature": (SHIPPED_REPOSITORY, calls),
-        FULL_SIZE: (full_size_repository(), max(calls // 5, ROUNDS)),
+        FULL_SIZE: (full_size_repository(), max(calls // 10, ROUNDS)),
     }
     report: dict[str, Any] = {"cores": len(os.sched_getaffinity(0))}
-    columns = ("model", "input", "cores", "Triton", "gateway adds", "minimal server adds")
-    table = Table(*columns, title="median ms of one caller")
+    columns = ("model", "input", "cores", "Triton", "gateway", "minimal server")
+    table = Table(*columns, title="one caller: median ms, and what servers in front add to it")
     for name, (repository, each) in models.items():
         report[name] = latency(repository, each)
         for cores, inputs in report[name].items():
             for kind, ways in inputs.items():
                 added = (ways[way] - ways["direct"] for way in ("gateway", "minimal"))
-                figures = (f"{ms:.2f}" for ms in (ways["direct"], *added))
-                table.add_row(name, kind, cores, *figures)
+                figures = (f"{ms:+.2f}" for ms in added)
+                table.add_row(name, kind, cores, f"{ways['direct']:.2f}", *figures)
     console.print(table)
     path = BUILD / "triton-latency.json"
     path.write_text(json.dumps(report, indent=2) + "\n")

@@ -34,9 +34,8 @@ def main(
 ) -> None:
     """Measure every encoder and print the figures."""
     report: dict[str, object] = {"cores": len(os.sched_getaffinity(0))}
-    table = Table(
-        *("encoder", "concurrency", "infer/s", "p50 ms", "p95 ms", "p99 ms"), title="perf_analyzer"
-    )
+    columns = ("encoder", "callers", "infer/s", "p50", "p95", "p99")
+    table = Table(*columns, title="perf_analyzer; latencies in ms")
     with TritonServer(repository) as triton, console.status("perf_analyzer") as status:
         analyzer = PerfAnalyzer(triton.grpc, window_ms)
         for name, entry in read_repository(repository):
