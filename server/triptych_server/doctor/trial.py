@@ -23,12 +23,12 @@ from triptych_server.engines.generators.protocol import (
     Message,
     Prompt,
     Sampling,
+    SoftPrefix,
     Speaker,
 )
+from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.errors import Internal
 from triptych_server.media.content import Text
-
-_TEXT = Text("a")
 
 
 async def try_encoder(engine: EncoderEngine, spec: EncoderSpec) -> None:
@@ -43,12 +43,21 @@ async def try_encoder(engine: EncoderEngine, spec: EncoderSpec) -> None:
 
 async def try_generator(generator: Generator) -> None:
     """Write one token; raises as `Generator.generate`."""
-    prompt: Prompt = [_TEXT]
-    if (await generator.spec()).instructions is not None:
-        prompt = ChatPrompt([Message(Speaker.USER, [_TEXT])])
+    prompt = _prompt(await generator.spec())
     async with aclosing(generator.generate(prompt, Sampling(max_tokens=1))) as deltas:
         async for _ in deltas:
             pass
+
+
+def _prompt(spec: GeneratorSpec) -> Prompt:
+    """Of the kind that the model takes, with a soft prefix if it takes one."""
+    text = Text("a")
+    if spec.instructions is not None:
+        return ChatPrompt([Message(Speaker.USER, [text])])
+    if not spec.space:
+        return [text]
+    prefix = np.full((spec.prefix_tokens, spec.hidden_size), 0.01, np.float32)
+    return [SoftPrefix(prefix), text]
 
 
 def _inputs(spec: EncoderSpec) -> Tensors:
