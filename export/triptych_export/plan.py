@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from triptych_export.errors import PlanError
 from triptych_export.profiles import Profile, written
 
+# Where NVIDIA's images have `trtexec`, off the PATH.
+TRTEXEC_DIRECTORY = "/usr/src/tensorrt/bin"
 WORKSPACE = 4 << 30  # bytes that a plan may use beside its weights and activations
 _LAST_LINES = 12  # of a failing trtexec; what went wrong stands at the end
 
@@ -35,11 +37,12 @@ class PlanBuilder(Protocol):
 
 
 def find_builder() -> PlanBuilder | None:
-    """The `tensorrt` package, else `trtexec` on the PATH; None where neither can be used."""
+    """The `tensorrt` package, else `trtexec`; None where neither can be used."""
     try:
         return PythonBuilder(importlib.import_module("tensorrt"))
     except ImportError:  # also raised by a package without its runtime libraries
-        command = shutil.which("trtexec")
+        places = (os.environ.get("PATH", os.defpath), TRTEXEC_DIRECTORY)
+        command = shutil.which("trtexec", path=os.pathsep.join(places))
         return None if command is None else Trtexec(command)
 
 
@@ -155,7 +158,7 @@ def _log(trt: Any) -> Any:
             self.errors: list[str] = []
 
         def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
                 self.errors.append(message)
 
     return Log()

@@ -9,12 +9,13 @@ from served import read_config, read_spec
 
 from triptych_export.errors import PlanError
 from triptych_export.pipeline import export_clip
-from triptych_export.plan import Trtexec, find_builder
+from triptych_export.plan import TRTEXEC_DIRECTORY, Trtexec, find_builder
 from triptych_export.profiles import Profile
 from triptych_server.engines.encoders.onnx import OnnxEngine
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("tensorrt") is not None, reason="there is a TensorRT here"
+    importlib.util.find_spec("tensorrt") is not None or Path(TRTEXEC_DIRECTORY).exists(),
+    reason="there is a TensorRT here",
 )
 PROFILES = [
     Profile({"input_ids": (1, 1)}, {"input_ids": (8, 8)}, {"input_ids": (64, 8)}),
