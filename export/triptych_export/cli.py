@@ -16,6 +16,7 @@ from triptych_export.parity import Precision
 from triptych_export.pipeline import export_blip2, export_clip
 from triptych_export.report import ExportReport
 from triptych_export.storage import Format
+from triptych_export.vllm_checkpoint import VllmStyle
 from triptych_server.engines.encoders.spec import Role
 
 app = typer.Typer(
@@ -108,6 +109,10 @@ def blip2(
         Path | None,
         typer.Option(help="Directory of generators for the language model; default: leave it out."),
     ] = None,
+    for_vllm: Annotated[
+        VllmStyle | None,
+        typer.Option(help="Also write the checkpoint that a vLLM of this style serves."),
+    ] = None,
     graph: Annotated[
         list[Role] | None,
         typer.Option(
@@ -142,6 +147,7 @@ def blip2(
             checkpoint,
             repository,
             generators=generators,
+            for_vllm=for_vllm,
             graphs=graph or (),
             name=name,
             precision=precision,

@@ -27,6 +27,7 @@ from triptych_export.space import embedding_space
 from triptych_export.storage import Format, Storage
 from triptych_export.text_encoder import TextEncoder, TextFeatures
 from triptych_export.text_samples import TextSamples
+from triptych_export.vllm_checkpoint import FOLDER, VllmStyle, write_vllm_checkpoint
 from triptych_export.writer import EncoderWriter
 from triptych_server.engines.encoders.spec import Role
 
@@ -83,6 +84,7 @@ def export_blip2(
     repository: str | Path,
     *,
     generators: str | Path | None = None,
+    for_vllm: VllmStyle | str | None = None,
     graphs: Collection[Role | str] = (),
     name: str | None = None,
     precision: Precision | str = Precision.FP32,
@@ -96,20 +98,24 @@ def export_blip2(
     """Export the encoders of a BLIP-2 `checkpoint` into `repository`.
 
     Its language model goes into a folder of `generators`, always in fp32; without `generators` it
-    is not even read. `graphs` are the roles of the encoders that are wanted (default: all that the
-    checkpoint has); the other arguments are those of `export_clip`, and `precision` is fp32, fp16
-    or bf16. Raises an `ExportError`; repository and generators are then as they were.
+    is not even read. `for_vllm` adds the checkpoint that a vLLM of that style serves. `graphs` are
+    the roles of the encoders that are wanted (default: all that the checkpoint has); the other
+    arguments are those of `export_clip`, and `precision` is fp32, fp16 or bf16. Raises an
+    `ExportError`; repository and generators are then as they were.
     """
     started = time.monotonic()
     storage = Storage(Precision(precision), Format(format), tuple(keep_fp32))
     if storage.precision is Precision.INT8:
         raise ExportError("BLIP-2 is exported as fp32, fp16 or bf16, not as int8")
     pictures = _pictures(calibration)
+    style = VllmStyle(for_vllm) if for_vllm else None
+    if style and generators is None:
+        raise ExportError("a checkpoint for vLLM goes into a directory of generators, none given")
     loaded = load_blip2(checkpoint, revision, language_model=generators is not None)
     encoders = blip2_encoders(loaded, pictures, [Role(graph) for graph in graphs])
     writer = _writer(loaded, name, storage, batching)
     folder = None if generators is None else Path(generators)
-    report = _export(writer, encoders, Path(repository), folder, overwrite, started)
+    report = _export(writer, encoders, Path(repository), folder, overwrite, started, style)
     if folder is not None or loaded.text is not None:
         return report
     why = "for which no directory was given"
@@ -143,6 +149,7 @@ def _export(
     generators: Path | None,
     overwrite: bool,
     started: float,
+    for_vllm: VllmStyle | None = None,
 ) -> ExportReport:
     """Write everything aside, then install it."""
     model, loaded = writer.model, writer.checkpoint
@@ -169,6 +176,8 @@ def _export(
                 space=writer.space,
                 prefix_tokens=loaded.model.config.num_query_tokens,
             )
+            if for_vllm:
+                write_vllm_checkpoint(loaded, for_vllm, staged_generator / model / FOLDER)
             install(staged_generator, generators, [model])
         install(staged, repository, folders)
     return ExportReport(
