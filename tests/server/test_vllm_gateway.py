@@ -3,11 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
 from calls import Refusal, Stubs, raw, text
+from conversations import Contents, conversation, reply
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scenes import Scenes
 from transformers import AutoTokenizer, Blip2ForConditionalGeneration
@@ -15,13 +15,9 @@ from vllmserver import VllmServer
 
 from triptych.v1 import model_pb2
 from triptych.v1.vision_language_pb2 import (
-    CHAT_ROLE_ASSISTANT,
-    CHAT_ROLE_USER,
     AnswerRequest,
     CaptionRequest,
-    ChatMessage,
     ChatRequest,
-    ChatResponse,
     Generation,
 )
 from triptych_server.app import EMBEDDING, VISION_LANGUAGE
@@ -105,23 +101,9 @@ def test_choices_are_scored_as_in_process(remote: Stubs, stubs: Stubs, scenes: S
             assert one.probability == pytest.approx(other.probability, abs=1e-3)
 
 
-def chat_request(*messages: Any) -> ChatRequest:
-    """Messages of the user and the assistant in turn."""
-    roles = (CHAT_ROLE_USER, CHAT_ROLE_ASSISTANT)
-    return ChatRequest(
-        model=BLIP2,
-        messages=[
-            ChatMessage(role=roles[position % 2], contents=contents)
-            for position, contents in enumerate(messages)
-        ],
-        generation=Generation(max_tokens=24),
-    )
-
-
-def reply(responses: Iterator[ChatResponse]) -> tuple[str, int]:
-    """A reply, and the messages that were left out for it."""
-    *deltas, last = responses
-    return "".join(each.delta.text for each in deltas), last.end.trimmed_messages
+def chat_request(*messages: Contents) -> ChatRequest:
+    generation = Generation(max_tokens=24)
+    return ChatRequest(model=BLIP2, messages=conversation(*messages), generation=generation)
 
 
 def test_chats_are_those_in_process(remote: Stubs, stubs: Stubs, scenes: Scenes) -> None:

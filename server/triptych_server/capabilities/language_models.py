@@ -19,8 +19,9 @@ from triptych_server.errors import Internal, InvalidArgument, TriptychError, Una
 class LanguageModel:
     """A model that writes: `generator` does, `spec` describes it, and `form` says how it is asked.
 
-    What the generator refuses of a prompt that was found to fit is `Internal`, but for the length
-    of a chat model's: nobody but its server knows how many tokens a picture takes.
+    What the generator refuses of a prompt that was found to fit is `Internal`. Of a chat model's it
+    is `InvalidArgument`: nobody but its server knows how many tokens a picture takes, and which
+    shapes of pictures it can look at.
     """
 
     model: Model
@@ -63,7 +64,7 @@ class LanguageModel:
     ) -> AsyncIterator[AsyncIterator[Delta]]:
         """The pieces of texts after a prompt, as they come; leaving it ends the generation.
 
-        `field` is blamed where the generator finds the prompt too long.
+        `field` is blamed where the generator of a chat model refuses the prompt.
         """
         try:
             async with aclosing(self.generator.generate(prompt, sampling)) as found:
@@ -90,8 +91,10 @@ class LanguageModel:
             raise self._refusal(error, field) from error
 
     def _refusal(self, error: InvalidArgument, field: str) -> TriptychError:
-        if self.spec.instructions and error.reason == "EXCEEDS_CONTEXT":
-            return InvalidArgument(field, error.message, reason="PROMPT_TOO_LONG")
+        if self.spec.instructions:
+            too_long = error.reason == "EXCEEDS_CONTEXT"
+            reason = "PROMPT_TOO_LONG" if too_long else "PROMPT_REFUSED"
+            return InvalidArgument(field, error.message, reason=reason)
         return Internal(
             f"{self.generator.name} refuses what its spec asks for: {error}",
             reason="GENERATOR_MISMATCH",

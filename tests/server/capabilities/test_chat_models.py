@@ -247,6 +247,16 @@ async def test_prompt_that_only_the_server_finds_too_long_is_the_callers(
     assert (caught.value.reason, caught.value.field) == ("PROMPT_TOO_LONG", "question")
 
 
+async def test_what_the_server_refuses_for_a_reason_of_its_own_is_the_callers(
+    language_repository: Path, tmp_path: Path
+) -> None:
+    model = await talker(language_repository, tmp_path / "picky", pictures=2, max_prefixes=1)
+    async with parts(language_repository, model) as built:
+        with pytest.raises(InvalidArgument, match="takes 1 pictures") as caught:
+            await chat(built, [RED, BLUE, Text("same?")], model="picky")
+    assert (caught.value.reason, caught.value.field) == ("PROMPT_REFUSED", "messages[0]")
+
+
 async def test_words_that_are_too_long_are_refused_before_any_work(built: Parts) -> None:
     long, broken = "word " * 1_000, EncodedImage(b"no picture")
     for call, field in (

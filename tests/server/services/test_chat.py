@@ -1,23 +1,20 @@
 """Chat through gRPC, on models whose texts mean nothing but depend on the picture."""
 
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 import pytest
 from calls import Refusal, Stubs, encoded, text
+from conversations import Contents, conversation
 from language import CONTEXT, FUSED, IMAGE_TOKENS, LONG, LONG_CONTEXT, picture
 
 from triptych.v1 import media_pb2
 from triptych.v1.vision_language_pb2 import (
-    CHAT_ROLE_ASSISTANT,
-    CHAT_ROLE_USER,
     FINISH_REASON_LENGTH,
     AnswerRequest,
     CaptionRequest,
     ChatEnd,
-    ChatMessage,
     ChatRequest,
     Generation,
 )
@@ -25,13 +22,6 @@ from triptych.v1.vision_language_pb2 import (
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 RED = media_pb2.Content(image=picture(255, 0, 0))
 SHORT = Generation(max_tokens=12)
-Contents = Sequence[media_pb2.Content]
-
-
-def conversation(*messages: Contents) -> list[ChatMessage]:
-    """Messages of the user and the assistant in turn."""
-    roles = (CHAT_ROLE_USER, CHAT_ROLE_ASSISTANT)
-    return [ChatMessage(role=roles[i % 2], contents=each) for i, each in enumerate(messages)]
 
 
 def chat(

@@ -40,7 +40,9 @@ class VisionLanguageServiceStub:
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
     beginning of a conversation. How much room a picture takes in a chat model may be known only when the
-    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together. What its server
+    refuses for a reason of its own, such as a picture of a shape that it cannot look at, is
+    INVALID_ARGUMENT (PROMPT_REFUSED).
     """
 
     @_typing.overload
@@ -72,7 +74,9 @@ class VisionLanguageServiceAsyncStub(VisionLanguageServiceStub):
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
     beginning of a conversation. How much room a picture takes in a chat model may be known only when the
-    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together. What its server
+    refuses for a reason of its own, such as a picture of a shape that it cannot look at, is
+    INVALID_ARGUMENT (PROMPT_REFUSED).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -100,7 +104,9 @@ class VisionLanguageServiceServicer(metaclass=_abc_1.ABCMeta):
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
     beginning of a conversation. How much room a picture takes in a chat model may be known only when the
-    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together.
+    model has read it; PROMPT_TOO_LONG then tells of prompt and `max_tokens` together. What its server
+    refuses for a reason of its own, such as a picture of a shape that it cannot look at, is
+    INVALID_ARGUMENT (PROMPT_REFUSED).
     """
 
     @_abc_1.abstractmethod

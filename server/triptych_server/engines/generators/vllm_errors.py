@@ -11,8 +11,13 @@ from triptych_server.errors import (
     Unavailable,
 )
 
-# What vLLM says of a prompt that is too long, with or without naming a parameter.
-_TOO_LONG = ("maximum context length", "maximum model length")
+# What vLLM says of a prompt that is too long, with or without naming a parameter; the last of one
+# that fills the context to the last token, for which it lowers `max_tokens` itself.
+_TOO_LONG = (
+    "maximum context length",
+    "maximum model length",
+    "max_tokens must be at least 1, got 0",
+)
 _LONGEST_MESSAGE = 300  # characters; some repeat the request
 
 
