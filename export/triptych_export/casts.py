@@ -132,7 +132,9 @@ def write_casts(source: Path, target: Path, reduced: Reduced, keep: Collection[s
 def save_like(source: Path, model: Any, target: Path) -> None:
     """Save `model`, with its weights in a file of their own if those of `source` are."""
     large = source.with_name(f"{source.name}.data").exists()
-    onnx.save(model, target, save_as_external_data=large, location=f"{target.name}.data")
+    weights = target.with_name(f"{target.name}.data")
+    weights.unlink(missing_ok=True)  # onnx would append to it
+    onnx.save(model, target, save_as_external_data=large, location=weights.name)
 
 
 class _Casts:

@@ -61,7 +61,7 @@ class Trials:
         order = sorted(self.overflowing, key=lambda layer: -self.overflowing[layer])
         keep = frozenset(order)
         if not self._passes(keep):
-            others = sorted(every - keep, key=lambda layer: -self.harm[layer])
+            others = sorted(every - keep, key=lambda layer: (-self.harm[layer], layer))
             order += others[: self._fewest(keep, others)]
         return self._without_idle(order)
 

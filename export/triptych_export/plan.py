@@ -68,12 +68,15 @@ class Trtexec:
     def build(self, graph: Path, plan: Path, profiles: Sequence[Profile]) -> None:
         """Run it, and tell the end of what it printed if it fails."""
         arguments = self.arguments(graph, plan, profiles)
-        result = subprocess.run(
-            arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
+        try:
+            result = subprocess.run(
+                arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
+            )
+        except OSError as error:
+            raise PlanError(f"{self.command} cannot be run: {error.strerror}") from error
         if result.returncode == 0 and plan.is_file():
             return
-        lines = result.stdout.strip().splitlines()
+        lines = result.stdout.decode(errors="replace").strip().splitlines()
         told = [line for line in lines if "[E]" in line] or lines
         what = f"status {result.returncode}" if result.returncode else "no plan written"
         raise PlanError("\n".join([f"trtexec failed ({what}):", *told[-_LAST_LINES:]]))

@@ -20,13 +20,9 @@ from triptych_export.report import EncoderReport
 from triptych_export.storage import Format, Storage
 from triptych_server.engines.encoders.spec import SIGNATURES
 
-GRAPH_FILE = "model.onnx"
+GRAPH_FILE, PLAN_FILE = "model.onnx", "model.plan"
 VERSION = "1"
 ENGINE_CACHE = "/tmp/triptych-tensorrt"  # in Triton's container; a volume there survives restarts
-
-
-PLAN_FILE = "model.plan"
-VERSION = "1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +91,7 @@ class EncoderWriter:
                 encoder.tower(), example, axes, source, inputs=list(example), outputs=[output]
             )
             try:
-                graph = self._reduce(encoder, source, final, output, samples)
+                graph = self._convert(encoder, source, final, output, samples)
             except ParityError as error:
                 raise ParityError(f"{version.parent.name} is refused: {error}") from error
             if self.builder is not None:
@@ -107,7 +103,7 @@ class EncoderWriter:
             final.rename(version)
         return graph
 
-    def _reduce(
+    def _convert(
         self,
         encoder: Encoder,
         source: Path,
@@ -187,7 +183,8 @@ def _inputs(encoder: Encoder) -> list[Tensor]:
 def _accelerator(shapes: Profile) -> dict[str, str]:
     """Options of ONNX Runtime's TensorRT provider.
 
-    They set no `precision_mode`: without one the provider obeys the types of the graph.
+    They set no `precision_mode`: without one the provider obeys the types of the graph. It has no
+    option against TF32, in which GPUs multiply fp32 with fp16's precision and fp32's range.
     """
     return {
         "max_workspace_size_bytes": str(WORKSPACE),

@@ -112,6 +112,18 @@ def test_masks_beyond_the_range_stay_finite(tmp_path: Path, reduced: Reduced) ->
     assert numpy_helper.to_array(stored).astype(np.float32) == -np.float32(reduced.greatest)
 
 
+def test_weights_in_a_file_of_their_own_are_replaced_with_the_graph(
+    clip_tower: Path, tmp_path: Path
+) -> None:
+    source, target = tmp_path / "fp32.onnx", tmp_path / "model.onnx"
+    onnx.save(onnx.load(clip_tower), source, save_as_external_data=True, location="fp32.onnx.data")
+    sizes = []
+    for keep in ([], [ATTENTION], []):
+        write_casts(source, target, REDUCED[Precision.FP16], keep)
+        sizes.append((tmp_path / "model.onnx.data").stat().st_size)
+    assert sizes[0] == sizes[2] < sizes[1] < (tmp_path / "fp32.onnx.data").stat().st_size
+
+
 def test_layers_have_their_values_and_what_they_read(tmp_path: Path) -> None:
     write_graph(tmp_path / "fp32.onnx", w=2.0)
     found = layers(tmp_path / "fp32.onnx", REDUCED[Precision.FP16])

@@ -85,6 +85,13 @@ def test_a_trtexec_without_a_word_of_error_is_told_by_its_last_lines(
     assert str(error.value).endswith("\nline 13")
 
 
+def test_a_trtexec_of_another_machine_is_told(path: Path, tmp_path: Path) -> None:
+    (path / "trtexec").write_bytes(b"\x7fELF")
+    (path / "trtexec").chmod(0o755)
+    with pytest.raises(PlanError, match="trtexec cannot be run: Exec format error"):
+        Trtexec(str(path / "trtexec")).build(tmp_path / "a.onnx", tmp_path / "a.plan", PROFILES)
+
+
 def test_a_failing_build_leaves_the_repository_as_it_was(
     checkpoints: Mapping[str, Path], tmp_path: Path, path: Path
 ) -> None:
