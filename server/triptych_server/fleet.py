@@ -62,7 +62,8 @@ class Fleet(Collection[Generator]):
         self._key = api_key(settings.generator_api_key_env, os.environ)
         self._servers: ServedModels | None = None
         self._opened: dict[str, _Opened] = {}
-        self._served: Sequence[str] | None = None  # until a server has answered
+        self._served: Sequence[str] = ()
+        self._answered = False  # any server, until now
         self._silence = ""
         self._watch: asyncio.Task[None] | None = None
 
@@ -94,7 +95,7 @@ class Fleet(Collection[Generator]):
 
     def silent(self) -> Mapping[str, str]:
         """The servers that have not said what they run, and why."""
-        return {self._servers.urls: self._silence} if self._servers and self._silence else {}
+        return {str(self._servers): self._silence} if self._silence else {}
 
     async def close(self) -> None:
         """End all generators."""
@@ -107,26 +108,28 @@ class Fleet(Collection[Generator]):
         await self._open({})
 
     async def look(self) -> None:
-        """Open what the servers of `generator` run now. While none answers, what they ran last
-        stays."""
+        """Open what the servers of `generator` run now. What they ran before is given up only
+        when all have answered."""
         if self._servers is None:
             return
         try:
-            served = await self._servers.names()
+            listing = await self._servers.ask()
         except Unavailable as error:
-            if self._served is None:
+            if not self._answered:
                 if not self._silence:
                     _log.warning("%s; its models are found when it answers", error)
                 self._silence = error.message
             return
+        kept = () if listing.complete else self._served
+        served = list(dict.fromkeys((*listing.names, *kept)))
         if served != self._served:
-            _log.info("%s runs %s", self._servers.urls, ", ".join(served) or "nothing")
+            _log.info("%s: %s", self._servers, ", ".join(served) or "no models")
         await self._open({**self._folders, **self._found(served), **self._tables})
-        self._served, self._silence = served, ""
+        self._served, self._answered, self._silence = served, True, ""
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(SILENT_S if self._served is None else PERIOD_S)
+            await asyncio.sleep(PERIOD_S if self._answered else SILENT_S)
             try:
                 await self.look()
             except Exception:  # whatever it is, it must not end the watch

@@ -143,10 +143,24 @@ async def test_models_that_a_server_runs_no_more_are_closed(folders: Path) -> No
                     await each.ready()
 
 
-async def test_first_server_that_answers_tells_for_all(folders: Path) -> None:
+async def test_servers_that_answer_tell_for_all(folders: Path) -> None:
     with listing("qwen") as server:
         async with opened(folders, generator=f"http://127.0.0.1:1,{server.url}") as fleet:
             assert "qwen" in kinds(fleet)
+
+
+async def test_models_are_given_up_only_when_all_servers_have_answered(folders: Path) -> None:
+    with listing("qwen") as stays, listing("qwen", "adapter") as goes:
+        async with opened(folders, generator=f"{stays.url},{goes.url}") as fleet:
+            assert kinds(fleet).keys() == {FUSED, PLAIN, "qwen", "adapter"}
+            before = list(fleet)
+            goes.shutdown()
+            goes.server_close()
+            await fleet.look()
+            assert list(fleet) == before
+            with listing("qwen", port=goes.server_port):
+                await fleet.look()
+            assert kinds(fleet).keys() == {FUSED, PLAIN, "qwen"}
 
 
 async def test_key_is_sent(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,6 @@ from calls import Refusal, Stubs, raw, text
 from conversations import Contents, conversation, reply
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from scenes import Scenes
-from transformers import AutoTokenizer, Blip2ForConditionalGeneration
 from vllmserver import VllmServer
 
 from triptych.v1 import model_pb2
@@ -20,6 +19,8 @@ from triptych.v1.vision_language_pb2 import (
     ChatRequest,
     Generation,
 )
+from triptych_export.blip2_checkpoint import load_blip2
+from triptych_export.vllm_checkpoint import VllmStyle, write_vllm_checkpoint
 from triptych_server.app import EMBEDDING, VISION_LANGUAGE
 from triptych_server.launch import GatewayProcess
 
@@ -40,9 +41,8 @@ CHOICES = ("red", "green", "blue", "a circle", "圆形")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
     """The language model of the shipped BLIP-2."""
     folder = tmp_path_factory.mktemp("checkpoint")
-    model = Blip2ForConditionalGeneration.from_pretrained(CHECKPOINT).float()
-    model.language_model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(CHECKPOINT).save_pretrained(folder)
+    loaded = load_blip2(CHECKPOINT, language_model=True)
+    write_vllm_checkpoint(loaded, VllmStyle.PROMPT_EMBEDS, folder)
     flags = ("--enable-prompt-embeds", "--max-model-len", "512")
     with VllmServer(folder, *flags, name=BLIP2) as server:
         yield server
