@@ -111,14 +111,12 @@ class TritonServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_S)
-        self.kill()
+        self.stop()
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
-        """Start the process, after `kill` on the same ports; return once all models are ready."""
+        """Start the process, after `stop` or `kill` on the same ports; return once all models are
+        ready."""
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [TRITON / "bin/tritonserver", *self._flags()],
@@ -130,6 +128,13 @@ class TritonServer:
                 start_new_session=True,  # so that the processes of its models can be found
             )
         self._wait_until_ready()
+
+    def stop(self) -> None:
+        """Shut the server down with SIGTERM, or kill it if that takes too long."""
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_S)
+        self.kill()
 
     def kill(self) -> None:
         """End the server with SIGKILL, as a crash would, and then what it had no chance to end."""

@@ -57,9 +57,10 @@ class TritonEngine:
     inference that takes longer than `timeout_s` makes Triton count as unavailable.
 
     Requests ask for exactly the version whose spec was read, of the Tritons that have it. When it
-    is gone, or its Triton is lost or hangs, they are sent once more, as the specs are then. Weights
-    exchanged under the same version cannot be told by Triton's answers: `ready` and `encoders`
-    notice them, which the gateway calls every second. So give other weights another version.
+    is gone, or its Triton is lost or hangs, they are sent once more, as the specs are then. `ready`
+    and `encoders`, which the gateway calls every second, notice a Triton that is back, and weights
+    that were exchanged under the same version, which no answer tells. So give other weights another
+    version.
 
     Triton tells nothing of single requests: `batch_size` is the mean of its recent batches (no
     less than the request's own rows) and `queue_ns` the time before sending and Triton's recent

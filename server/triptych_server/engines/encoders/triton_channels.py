@@ -27,7 +27,8 @@ SERVICE_CONFIG = {
                 "initialBackoff": "0.01s",
                 "maxBackoff": "0.1s",
                 "backoffMultiplier": 2,
-                "retryableStatusCodes": ["UNAVAILABLE"],
+                # Triton cancels what it still computes when it shuts down.
+                "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
             },
         }
     ],
@@ -43,7 +44,7 @@ CHANNEL_OPTIONS = [
     ("grpc.keepalive_time_ms", 30_000),  # notices a host that vanished without a word
     ("grpc.keepalive_timeout_ms", 10_000),
 ]
-GRACE_S = 5.0
+GRACE_S = 5.0  # for RPCs that are out when their set of Tritons changes
 
 
 class Client:

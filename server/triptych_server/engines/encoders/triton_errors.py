@@ -30,9 +30,9 @@ def translated(error: grpc.RpcError, tritons: str) -> TriptychError:
             return Unserved(message, reason="ENCODER_NOT_LOADED")
         case StatusCode.UNAVAILABLE if QUEUE_FULL in message:
             return ResourceExhausted(f"Triton's queue is full: {message}")
-        case StatusCode.UNAVAILABLE:
+        case StatusCode.UNAVAILABLE | StatusCode.CANCELLED:
             return Unserved(f"Triton at {tritons} does not answer: {message}")
-        case StatusCode.DEADLINE_EXCEEDED | StatusCode.CANCELLED:
+        case StatusCode.DEADLINE_EXCEEDED:
             return Unavailable(f"Triton at {tritons} does not answer in time: {message}")
         case _:
             return Internal(f"the encoder failed: {message}", reason="ENCODER_FAILED")

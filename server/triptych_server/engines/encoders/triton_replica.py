@@ -69,8 +69,10 @@ class Replica:
                 if error.code() is not grpc.StatusCode.NOT_FOUND:
                     raise
         ready = [offer for offer in offers if offer]
-        if not ready:
-            raise await self._absence(encoder)
+        absence = None if ready else await self._absence(encoder)
+        self._note(None)
+        if absence:
+            raise absence
         return ready
 
     async def listing(self) -> Listing:
@@ -153,13 +155,9 @@ class Replica:
             if isinstance(failure, Unavailable):
                 self._note(failure.message)
             raise failure from error
-        except TriptychError:
-            self._note(None)
-            raise
-        self._note(None)
 
     def _note(self, fault: str | None) -> None:
-        """`fault` says why it does not answer."""
+        """`fault` says why it does not answer; one that is shutting down answers some questions."""
         if self._answers and fault:
             _log.warning("%s", fault)
         elif not self._answers and not fault:

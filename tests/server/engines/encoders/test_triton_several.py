@@ -1,10 +1,10 @@
-"""Several Tritons behind one engine: one that is killed, and models exchanged on one by one."""
+"""Several Tritons behind one engine: one that ends, and models exchanged on one after another."""
 
 import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -112,20 +112,32 @@ async def features_of(server: TritonServer, encoder: str) -> np.ndarray:
     return inference.outputs["features"]
 
 
-@pytest.mark.parametrize(("encoder", "inputs"), [("image", PICTURE), ("wide", PICTURES)])
-async def test_no_request_fails_when_one_is_killed_and_it_gets_its_share_once_it_is_back(
-    pair: Pair, engine: TritonEngine, encoder: str, inputs: Mapping[str, np.ndarray]
+@pytest.mark.parametrize(
+    ("end", "encoder", "inputs"),
+    [
+        (TritonServer.kill, "image", PICTURE),
+        (TritonServer.kill, "wide", PICTURES),
+        (TritonServer.stop, "image", PICTURE),
+    ],
+    ids=["killed", "killed-with-large-requests", "shut-down"],
+)
+async def test_no_request_fails_when_one_ends_and_it_gets_its_share_once_it_is_back(
+    pair: Pair,
+    engine: TritonEngine,
+    end: Callable[[TritonServer], None],
+    encoder: str,
+    inputs: Mapping[str, np.ndarray],
 ) -> None:
-    killed, other = pair
+    ended, other = pair
     async with Load(engine, encoder, inputs) as load:
         await load.answers(4 * CALLERS)
         assert min(server.statistics(encoder).requests for server in pair) > CALLERS
-        await asyncio.to_thread(killed.kill)  # with half of the callers' requests
+        await asyncio.to_thread(end, ended)  # with half of the callers' requests
         await load.answers(4 * CALLERS)
-        await asyncio.to_thread(killed.start)
+        await asyncio.to_thread(ended.start)
         before = other.statistics(encoder).requests
         async with asyncio.timeout(30):
-            while killed.statistics(encoder).requests < CALLERS:
+            while ended.statistics(encoder).requests < CALLERS:
                 await load.answers(1)
         assert other.statistics(encoder).requests > before
     assert {each.version for each in load.inferences} == {"1"}
