@@ -83,12 +83,9 @@ class Model:
         if self.can(task):
             return
         self.unread.check(task)
-        others = [other for other in Task if self.can(other)]
-        if Task.VISION_LANGUAGE in others:  # which has chat in its name
-            others.remove(Task.CHAT)
-        served = " and ".join(others) or "nothing"
+        others = " and ".join(other for other in Task if self.can(other)) or "nothing"
         raise FailedPrecondition(
-            f"the model {self.name!r} does not serve {task}; it serves {served}",
+            f"the model {self.name!r} does not serve {task}; it serves {others}",
             reason="TASK_NOT_SUPPORTED",
             field="model",
         )
@@ -177,9 +174,10 @@ class ModelCatalog:
             parts.setdefault(encoder.model, _Parts()).encoders.append(encoder)
         generators = {generator.name: generator for generator in self._source}
         unread = Unread(unread_encoders, await self._describe(generators), self._silent())
-        for name in generators.keys() - unread.generators.keys():
-            generator = self._described[name]
-            parts.setdefault(generator.model, _Parts()).generators.append(generator)
+        for name in generators:
+            if name not in unread.generators:
+                generator = self._described[name]
+                parts.setdefault(generator.model, _Parts()).generators.append(generator)
         models = {
             name: await self._kept_or_read(name, found, unread)
             for name, found in sorted(parts.items())
@@ -228,7 +226,10 @@ class ModelCatalog:
         assert model.generator is not None, "asked of models that generate"
         if model.generator_fault:
             raise Unavailable(model.generator_fault, reason="GENERATOR_NOT_USABLE")
-        return self._generators[model.generator.name]
+        name = model.generator.name
+        if name not in self._generators:  # since the model was looked up
+            raise Unavailable(f"{name} is served no more", reason="GENERATOR_NOT_LOADED")
+        return self._generators[name]
 
     async def check(self, task: Task) -> None:
         """Raise unless the task's default model can do it now, and all that may be its can be

@@ -10,7 +10,7 @@ class Task(StrEnum):
     """A use of models; each has its own default model."""
 
     EMBED = "embedding"
-    VISION_LANGUAGE = "captions, answers and chat"
+    VISION_LANGUAGE = "text about pictures"
     MATCH = "image-text matching"
     CHAT = "chat"  # in words alone at least; models of VISION_LANGUAGE do it too
 

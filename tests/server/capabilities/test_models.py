@@ -256,7 +256,7 @@ async def test_a_model_that_lacks_the_parts_says_what_it_can(repository: Path) -
             found.get(NAME).encoder(Role.ITM)
         with pytest.raises(NotFound, match="for image-text matching are: matcher"):
             found.get("none", Task.MATCH)
-        with pytest.raises(NotFound, match="captions, answers and chat are: none"):
+        with pytest.raises(NotFound, match="for text about pictures are: none"):
             found.get("", Task.VISION_LANGUAGE)
 
 
@@ -376,9 +376,12 @@ async def test_generators_come_and_go(repository: Path, tmp_path: Path) -> None:
     async with catalog(repository, generators=fleet) as found:
         fleet.append(decoder)
         await found.refresh()
-        assert found.generator(found.get("writer", None)) is decoder
+        model = found.get("writer", None)
+        assert found.generator(model) is decoder
         fleet.clear()
         await found.refresh()
+        with pytest.raises(Unavailable, match="served no more"):
+            found.generator(model)
         with pytest.raises(NotFound):
             found.get("writer", None)
 

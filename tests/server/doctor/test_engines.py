@@ -59,7 +59,7 @@ def test_the_shipped_models_are_well(engines: Engines, load: bool) -> None:
     assert not faults(found)
     assert "5 in " in found["in process"][0].detail
     assert found["miniworld-clip"][0].detail.startswith("embedding (default), 128 numbers, space")
-    assert "captions" in found["miniworld-blip2"][0].detail
+    assert "text about pictures" in found["miniworld-blip2"][0].detail
     assert "image-text matching (default)" in found["miniworld-blip2-itm"][0].detail
 
 

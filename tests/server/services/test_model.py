@@ -56,7 +56,7 @@ def test_a_model_that_writes_does_not_embed_and_says_what_it_does(language: Stub
     refused = refusal(language.embedding.Embed, request)
     assert refused.code == grpc.StatusCode.FAILED_PRECONDITION
     assert (refused.reason, refused.fields) == ("TASK_NOT_SUPPORTED", ["model"])
-    assert "captions, answers and chat" in refused.message
+    assert "it serves text about pictures and chat" in refused.message
 
 
 def test_a_generator_that_cannot_serve_says_why(language_repository: Path, tmp_path: Path) -> None:
