@@ -27,7 +27,7 @@ from triptych_server.engines.generators.vllm_folder import Folder
 from triptych_server.engines.generators.vllm_image_embeds import ImageEmbeds
 from triptych_server.engines.generators.vllm_prompt_embeds import PromptEmbeds
 from triptych_server.engines.generators.vllm_server import Server
-from triptych_server.engines.generators.vllm_texts import Texts
+from triptych_server.engines.generators.vllm_texts import Texts, copies
 from triptych_server.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,8 @@ class VllmGenerator:
                 async with aclosing(self._server.endpoints.stream(call.path, call.body)) as chunks:
                     async for chunk in chunks:
                         for delta in texts.take(chunk):
-                            yield delta
+                            for copy in copies(delta, sampling.n // len(call.readers)):
+                                yield copy
                         if texts.cut_short:
                             return
             except RejectedError as error:

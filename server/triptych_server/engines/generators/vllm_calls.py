@@ -28,11 +28,12 @@ COMPLETIONS = "/v1/completions"
 CHAT = "/v1/chat/completions"
 
 _LARGEST_SEED = 2**63
+_GREEDY = 1e-5  # the temperature below which vLLM does not draw
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """One request for texts: what is sent, and how each of its texts is read.
+    """One request for the distinct texts: what is sent, and how each of them is read.
 
     `prompt_tokens` is None where vLLM counts them; `check` gets the first chunk with a text and
     may refuse to go on.
@@ -59,12 +60,17 @@ class Dialect(Protocol):
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores: ...
 
 
+def distinct(sampling: Sampling) -> int:
+    """Texts that differ: without drawing all are the same, and vLLM gives one alone."""
+    return sampling.n if sampling.temperature >= _GREEDY else 1
+
+
 def sampling_fields(sampling: Sampling) -> dict[str, Any]:
     """`sampling` as both of vLLM's APIs take it, streamed. All that a server may have other
     defaults for is told."""
     fields: dict[str, Any] = {
         "stream": True,
-        "n": sampling.n,
+        "n": distinct(sampling),
         "max_tokens": sampling.max_tokens,
         "min_tokens": sampling.min_tokens,
         "temperature": sampling.temperature,
@@ -101,7 +107,10 @@ def token_readers(
     tokenizer: GeneratorTokenizer, spec: FolderSpec, sampling: Sampling
 ) -> list[TokenReader]:
     """A reader for each of the texts."""
-    return [TokenReader(tokenizer.stream(sampling.stop), spec.end_ids) for _ in range(sampling.n)]
+    return [
+        TokenReader(tokenizer.stream(sampling.stop), spec.end_ids)
+        for _ in range(distinct(sampling))
+    ]
 
 
 def encoded(fields: Mapping[str, Any]) -> bytes:
@@ -137,5 +146,4 @@ def _structure(structure: Structure) -> dict[str, Any]:
                 content = json.loads(schema)
             except (ValueError, RecursionError) as error:
                 raise InvalidArgument("structure", f"the schema is no JSON: {error}") from None
-            # Without it a model may write white space for ever.
-            return {"json": content, "disable_any_whitespace": True}
+            return {"json": content}

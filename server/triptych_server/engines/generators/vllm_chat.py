@@ -26,6 +26,7 @@ from triptych_server.engines.generators.vllm_calls import (
     COMPLETIONS,
     Call,
     check_served,
+    distinct,
     encoded,
     no_scoring,
     sampling_fields,
@@ -95,7 +96,7 @@ class Chat:
         return Call(
             path,
             await asyncio.to_thread(encoded, fields),
-            [PlainReader(sampling.stop) for _ in range(sampling.n)],
+            [PlainReader(sampling.stop) for _ in range(distinct(sampling))],
             prompt_tokens=None,
             check=lambda chunk: _check_length(spec, chunk, sampling.max_tokens),
         )

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from triptych_server.engines.generators.protocol import Cost, Delta, Finish
@@ -149,9 +149,7 @@ class Texts:
             generation_ns=time.monotonic_ns() - self._started_ns,
             batch_size=0,
         )
-        return Delta(
-            delta.index, delta.text, delta.tokens, delta.log_probability, delta.finish, cost
-        )
+        return replace(delta, cost=cost)
 
 
 class _Text:
@@ -177,6 +175,14 @@ class _Text:
             return None
         self._untold = Piece("", 0, 0.0)
         return Delta(self._index, text, tokens, log_probability, finish)
+
+
+def copies(delta: Delta, count: int) -> Sequence[Delta]:
+    """The same for the first `count` texts; the cost stays with the last."""
+    if count == 1:
+        return (delta,)
+    last = replace(delta, index=count - 1)
+    return [*(replace(delta, index=index, cost=None) for index in range(count - 1)), last]
 
 
 def log_probabilities(choice: Choice) -> Sequence[float]:
