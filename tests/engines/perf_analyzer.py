@@ -2,7 +2,7 @@
 
 It comes with a wheel of tritonclient, in a virtual environment of its own
 (`build/engines/perf_analyzer`), and borrows two libraries from the wheel of the Triton that
-tests start. Needs Linux on x86-64.
+tests start. Needs Linux on x86-64 with OpenSSL 3.
 """
 
 import base64
