@@ -16,7 +16,7 @@ from triptych_export.parity import (
     Samples,
     compare,
     output_scale,
-    passes,
+    passing,
     rows,
 )
 from triptych_export.ranges import peaks
@@ -36,7 +36,8 @@ class Trials:
         self._output, self._samples = output, samples
         self._floor = FLOORS[reduced.precision]
         self._values = layers(source, reduced)
-        self._known: dict[frozenset[str], bool] = {}
+        # Sets that were tried, with the figures of those that reach the floor.
+        self._tried: dict[frozenset[str], Parity | None] = {}
 
     @property
     def layers(self) -> Collection[str]:
@@ -45,7 +46,8 @@ class Trials:
 
     def compare(self, keep: Collection[str]) -> Parity:
         """All figures with the layers `keep` in fp32."""
-        return compare(self._network(keep), self._output, self._samples)
+        known = self._tried.get(frozenset(keep))
+        return known or compare(self._network(keep), self._output, self._samples)
 
     def smallest(self) -> frozenset[str]:
         """A set that reaches the floor, as no set without one of its members does; or all layers.
@@ -55,12 +57,11 @@ class Trials:
         """
         if self._passes(frozenset()):
             return frozenset()
-        every = frozenset(self.layers)
-        if not self._passes(every):
-            return every
         order = sorted(self.overflowing, key=lambda layer: -self.overflowing[layer])
-        keep = frozenset(order)
-        if not self._passes(keep):
+        keep, every = frozenset(order), frozenset(self.layers)
+        if not keep or not self._passes(keep):
+            if not self._passes(every):
+                return every
             others = sorted(every - keep, key=lambda layer: (-self.harm[layer], layer))
             order += others[: self._fewest(keep, others)]
         return self._without_idle(order)
@@ -94,12 +95,13 @@ class Trials:
         return {layer: self._distance(self._network(every - {layer}), 1) for layer in every}
 
     def _passes(self, keep: frozenset[str]) -> bool:
-        if keep not in self._known:
-            network = self._network(keep)
+        if keep not in self._tried:
+            network, figures = self._network(keep), None
             # One batch of each group tells most failures.
-            near = self._distance(network, len(self._samples)) <= self._floor.difference
-            self._known[keep] = near and passes(network, self._output, self._samples, self._floor)
-        return self._known[keep]
+            if self._distance(network, len(self._samples)) <= self._floor.difference:
+                figures = passing(network, self._output, self._samples, self._floor)
+            self._tried[keep] = figures
+        return self._tried[keep] is not None
 
     def _fewest(self, keep: frozenset[str], others: Sequence[str]) -> int:
         """How many of `others`, from the first, suffice beside `keep`."""

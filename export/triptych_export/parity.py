@@ -147,9 +147,16 @@ def compare(network: Network, output: str, samples: Sequence[Samples]) -> Parity
     return _worst(list(_figures(network, output, samples)))
 
 
-def passes(network: Network, output: str, samples: Sequence[Samples], floor: Floor) -> bool:
-    """Whether `compare` would find no failure; stops at the first."""
-    return all(not figures.failures(floor) for figures in _figures(network, output, samples))
+def passing(
+    network: Network, output: str, samples: Sequence[Samples], floor: Floor
+) -> Parity | None:
+    """What `compare` gives if it reaches the floor; None, sooner, if it does not."""
+    found = []
+    for figures in _figures(network, output, samples):
+        if figures.failures(floor):
+            return None
+        found.append(figures)
+    return _worst(found)
 
 
 def _figures(network: Network, output: str, samples: Sequence[Samples]) -> Iterator[Parity]:
