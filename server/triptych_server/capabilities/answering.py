@@ -56,7 +56,8 @@ class Answerer:
         language = LanguageModel.named(self._catalog, model)
         generation.check_supported(language.spec)
         asked = language.form.question(question)
-        sampling = generation.within(language.spec, await language.count(asked), "question")
+        tokens = await language.count(asked, "question")
+        sampling = generation.within(language.spec, tokens, "question")
         language.check_room()
         seen = await self._sights.see(language.model, image, field="image")
         written = await language.write(asked.prompt([seen.sight]), sampling, "question")
@@ -82,7 +83,7 @@ class Answerer:
                 field="choices",
             )
         asked = language.form.question(question)
-        tokens = await language.count(asked)
+        tokens = await language.count(asked, "question")
         if tokens + CHOICE_TOKENS > language.spec.context_length:
             raise prompt_too_long(language.spec, "question", tokens)
         continuations = list(map(asked.continuation, choices))

@@ -131,7 +131,8 @@ class Captioner:
         query.generation.check_supported(language.spec)
         scorers = self._scorer.select(query.clip_model, query.itm_model)
         draft = language.form.caption(query.prompt)
-        sampling = query.generation.within(language.spec, await language.count(draft), "prompt")
+        tokens = await language.count(draft, "prompt")
+        sampling = query.generation.within(language.spec, tokens, "prompt")
         language.check_room()
         return _Job(query, language, draft, sampling, scorers)
 

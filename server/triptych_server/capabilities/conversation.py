@@ -78,7 +78,8 @@ async def longest_that_fits(
 
     async def without(turns: int) -> Excerpt:
         draft = language.form.conversation(said, 2 * turns)
-        return Excerpt(draft, await language.count(draft), 2 * turns)
+        tokens = await language.count(draft, f"messages[{len(said) - 1}]")
+        return Excerpt(draft, tokens, 2 * turns)
 
     best = None
     too_few, enough = dropped - 1, len(said) // 2

@@ -48,9 +48,13 @@ class LanguageModel:
             )
         return cls(model, spec, generator, _form(spec))
 
-    async def count(self, draft: Draft) -> int:
-        """Tokens of a prompt, its beginning and its pictures included."""
-        words = await self.generator.count(draft.words)
+    async def count(self, draft: Draft, field: str) -> int:
+        """Tokens of a prompt, its beginning and its pictures included; of these none where nobody
+        knows how many they are. `field` is blamed as in `deltas`."""
+        try:
+            words = await self.generator.count(draft.words)
+        except InvalidArgument as error:
+            raise (self._refusal(error, field) if self.spec.instructions else error) from None
         return words + len(draft.pictures) * self.spec.prefix_tokens
 
     def check_room(self) -> None:
