@@ -118,10 +118,12 @@ def test_modes_that_are_read_differently_become_rgb(mode: str) -> None:
     assert pixels(picture).shape == (20, 40, 3)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "raw"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "MPO", "raw"])
 def test_longest_side_is_bounded_and_the_shape_is_kept(kind: str) -> None:
     large = halves(480, 120)
-    source = RawImage(120, 480, large.tobytes()) if kind == "raw" else file(large, kind)
+    options = {"save_all": True, "append_images": [halves()]} if kind == "MPO" else {}
+    raw = RawImage(120, 480, large.tobytes())
+    source = raw if kind == "raw" else file(large, kind, **options)
     shown = pixels(to_picture(source, SIDE))
     assert shown.shape == (12, 48, 3)
     assert_halves(shown, tolerance=4)
