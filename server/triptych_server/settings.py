@@ -172,5 +172,8 @@ class Settings(BaseSettings):
             read = _WithFile(**given)
             return cls.model_construct(**{name: getattr(read, name) for name in cls.model_fields})
         except ValidationError as error:
-            faults = {".".join(map(str, e["loc"])): e["msg"] for e in error.errors()}
+            faults = {
+                ".".join(map(str, e["loc"])): e["msg"].removeprefix("Value error, ")
+                for e in error.errors()
+            }
             raise SettingsError(faults) from None

@@ -23,9 +23,7 @@ class ServedModels:
     """The models of servers with vLLM's API. `urls` are `http://HOST:PORT` of each."""
 
     def __init__(self, urls: Sequence[str], api_key: str) -> None:
-        self._servers = {
-            url: Endpoints("the models of a server", [url], api_key=api_key) for url in urls
-        }
+        self._servers = {url: Endpoints("generator", [url], api_key=api_key) for url in urls}
 
     def __str__(self) -> str:
         return ", ".join(self._servers)
