@@ -10,7 +10,7 @@ from tritonclient.utils import InferenceServerException
 
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import cause as cause_of
-from triptych_server.engines.encoders.triton_addresses import Addresses
+from triptych_server.engines.encoders.triton.addresses import Addresses
 from triptych_server.errors import Unavailable
 
 AREA = "encoders"

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Collection, Coroutine, Mapping, Sequence
 from typing import TypeVar
 
-from triptych_server.engines.encoders.triton_addresses import Address, Addresses
-from triptych_server.engines.encoders.triton_channels import Channels
-from triptych_server.engines.encoders.triton_errors import Unserved
-from triptych_server.engines.encoders.triton_replica import Listing, Offer, Replica
-from triptych_server.engines.encoders.triton_statistics import CountsByTriton
+from triptych_server.engines.encoders.triton.addresses import Address, Addresses
+from triptych_server.engines.encoders.triton.channels import Channels
+from triptych_server.engines.encoders.triton.errors import Unserved
+from triptych_server.engines.encoders.triton.replica import Listing, Offer, Replica
+from triptych_server.engines.encoders.triton.statistics import CountsByTriton
 from triptych_server.errors import NotFound, TriptychError
 
 T = TypeVar("T")

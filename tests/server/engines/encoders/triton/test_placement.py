@@ -8,8 +8,8 @@ from tiny_encoders import write_image_encoder
 
 from triptych_server.engines.encoders.repository import read_config
 from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
-from triptych_server.engines.encoders.triton_placement import Placement, place
-from triptych_server.engines.encoders.triton_replica import Offer
+from triptych_server.engines.encoders.triton.placement import Placement, place
+from triptych_server.engines.encoders.triton.replica import Offer
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from triptych_server.engines.encoders.turnstile import Turnstile
+from triptych_server.engines.encoders.triton.turnstile import Turnstile
 from triptych_server.errors import ResourceExhausted
 
 SHORT, MEDIUM, LONG = (8,), (16,), (32,)

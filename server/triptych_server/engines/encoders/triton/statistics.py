@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from triptych_server.engines.encoders.triton_addresses import Address
+from triptych_server.engines.encoders.triton.addresses import Address
 
 PERIOD_S = 1.0
 

@@ -13,8 +13,8 @@ from tiny_encoders import IMAGE, SLOW_STEPS, write_image_encoder
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonserver import TritonServer
 
-from triptych_server.engines.encoders import Inference, triton_channels, triton_replica
-from triptych_server.engines.encoders.triton import TritonEngine
+from triptych_server.engines.encoders import Inference
+from triptych_server.engines.encoders.triton import TritonEngine, channels, replica
 from triptych_server.errors import Unavailable
 
 pytestmark = pytest.mark.engines
@@ -146,8 +146,8 @@ async def test_no_request_fails_when_one_ends_and_it_gets_its_share_once_it_is_b
 async def test_no_request_fails_when_one_hangs(
     pair: Pair, engine: TritonEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(triton_replica, "TIMEOUT_S", 1.0)
-    monkeypatch.setattr(triton_channels, "GRACE_S", 0.5)
+    monkeypatch.setattr(replica, "TIMEOUT_S", 1.0)
+    monkeypatch.setattr(channels, "GRACE_S", 0.5)
     async with Load(engine, "image", PICTURE) as load:
         await load.answers(4 * CALLERS)
         with pair[0].suspended():

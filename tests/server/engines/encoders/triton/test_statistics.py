@@ -1,6 +1,6 @@
 """Triton's sums become means of the last seconds."""
 
-from triptych_server.engines.encoders.triton_statistics import Counts, Means, RecentMeans
+from triptych_server.engines.encoders.triton.statistics import Counts, Means, RecentMeans
 
 
 def means(*polls: dict[str, Counts]) -> Means | None:

@@ -1,8 +1,8 @@
 """The remote engine: one or more Tritons that serve the model repository, through their gRPC API.
 
 Triton batches and checks tensors against config.pbtxt; this engine translates, and sends requests
-in an order that can be batched. gRPC balances and retries them (`triton_channels`), among the
-Tritons that serve the weights in question (`triton_placement`).
+in an order that can be batched. gRPC balances and retries them (`channels`), among the
+Tritons that serve the weights in question (`placement`).
 """
 
 import asyncio
@@ -17,15 +17,15 @@ import grpc
 from triptych_server import deadline
 from triptych_server.engines.encoders.protocol import Inference, Tensors
 from triptych_server.engines.encoders.spec import EncoderSpec
-from triptych_server.engines.encoders.triton_addresses import Address
-from triptych_server.engines.encoders.triton_channels import Channels
-from triptych_server.engines.encoders.triton_errors import Unserved, translated
-from triptych_server.engines.encoders.triton_messages import InferRequest, outputs
-from triptych_server.engines.encoders.triton_placement import Placement, place
-from triptych_server.engines.encoders.triton_replica import Unreadable
-from triptych_server.engines.encoders.triton_replicas import Replicas
-from triptych_server.engines.encoders.triton_statistics import Statistics
-from triptych_server.engines.encoders.turnstile import Turnstile
+from triptych_server.engines.encoders.triton.addresses import Address
+from triptych_server.engines.encoders.triton.channels import Channels
+from triptych_server.engines.encoders.triton.errors import Unserved, translated
+from triptych_server.engines.encoders.triton.messages import InferRequest, outputs
+from triptych_server.engines.encoders.triton.placement import Placement, place
+from triptych_server.engines.encoders.triton.replica import Unreadable
+from triptych_server.engines.encoders.triton.replicas import Replicas
+from triptych_server.engines.encoders.triton.statistics import Statistics
+from triptych_server.engines.encoders.triton.turnstile import Turnstile
 from triptych_server.errors import (
     DeadlineExceeded,
     NotFound,

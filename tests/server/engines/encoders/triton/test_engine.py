@@ -1,5 +1,5 @@
 """What only a remote engine meets: models that come and go, a full queue, a server that is down.
-What only several Tritons meet is in `test_triton_several`."""
+What only several Tritons meet is in `test_several`."""
 
 import asyncio
 import shutil

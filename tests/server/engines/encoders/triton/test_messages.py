@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc import service_pb2
 
-from triptych_server.engines.encoders.triton_messages import InferRequest, outputs
+from triptych_server.engines.encoders.triton.messages import InferRequest, outputs
 from triptych_server.errors import InvalidArgument
 
 RANDOM = np.random.default_rng(0)

@@ -8,8 +8,8 @@ from typing import Any
 from grpc import aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from triptych_server.engines.encoders.triton_addresses import Address, target
-from triptych_server.engines.encoders.triton_errors import Unserved
+from triptych_server.engines.encoders.triton.addresses import Address, target
+from triptych_server.engines.encoders.triton.errors import Unserved
 
 # Requests take turns among the Tritons. One whose connection broke, or which is shutting down, is
 # tried again on the next: an inference changes nothing, so it may run twice. Triton tells a full

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from triptych_server.engines.encoders.spec import EncoderSpec
-from triptych_server.engines.encoders.triton_addresses import Address
-from triptych_server.engines.encoders.triton_replica import Offer
+from triptych_server.engines.encoders.triton.addresses import Address
+from triptych_server.engines.encoders.triton.replica import Offer
 
 
 @dataclass(frozen=True, slots=True)

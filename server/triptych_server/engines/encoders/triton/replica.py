@@ -12,10 +12,10 @@ from tritonclient.grpc import service_pb2
 
 from triptych_server.engines.encoders.parameters import ConfigError
 from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
-from triptych_server.engines.encoders.triton_addresses import Address
-from triptych_server.engines.encoders.triton_channels import Channels
-from triptych_server.engines.encoders.triton_errors import first_line, not_found, translated
-from triptych_server.engines.encoders.triton_statistics import Counts, counts_by_model
+from triptych_server.engines.encoders.triton.addresses import Address
+from triptych_server.engines.encoders.triton.channels import Channels
+from triptych_server.engines.encoders.triton.errors import first_line, not_found, translated
+from triptych_server.engines.encoders.triton.statistics import Counts, counts_by_model
 from triptych_server.errors import TriptychError, Unavailable
 
 ROLE = "triptych.role"

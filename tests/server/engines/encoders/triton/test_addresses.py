@@ -2,7 +2,7 @@
 
 import pytest
 
-from triptych_server.engines.encoders.triton_addresses import Addresses, target
+from triptych_server.engines.encoders.triton.addresses import Addresses, target
 
 
 @pytest.mark.parametrize(
