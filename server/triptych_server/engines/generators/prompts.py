@@ -151,6 +151,15 @@ def continuation_ids(
     return ids
 
 
+def check_size(spec: GeneratorSpec, tokenizer: GeneratorTokenizer, prompt: Prompt) -> None:
+    """Raise `InvalidArgument` for texts that exceed the context by their characters alone."""
+    parts = () if isinstance(prompt, ChatPrompt) else prompt
+    characters = sum(len(part.text) for part in parts if isinstance(part, Text))
+    if characters > spec.context_length * tokenizer.longest_token:
+        message = f"{characters} characters exceed the context of {spec.name}"
+        raise InvalidArgument("prompt", message, reason="EXCEEDS_CONTEXT")
+
+
 def check_length(spec: GeneratorSpec, prompt: int, tokens: int, field: str) -> None:
     """Raise `InvalidArgument` about `field` if a prompt of so many positions and a text of so many
     tokens exceed the context."""

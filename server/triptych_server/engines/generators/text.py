@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Container, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -30,6 +31,11 @@ class GeneratorTokenizer:
             for text, token in self._tokenizer.get_vocab().items()
             if not _BYTE.fullmatch(text) and not (token in special and special[token].special)
         )
+
+    @cached_property
+    def longest_token(self) -> int:
+        """Characters of a text that one token stands for, at most."""
+        return max(map(len, self._tokenizer.get_vocab()))
 
     @property
     def special_tokens(self) -> list[str]:

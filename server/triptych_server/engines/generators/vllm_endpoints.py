@@ -24,12 +24,12 @@ from triptych_server.engines.generators.vllm_errors import (
 )
 from triptych_server.errors import DeadlineExceeded
 
-CONNECT_S = 2.0
+CONNECT_S = 5.0
 # The longest silence, of a queue before the first token too.
 READ_S = 120.0
 PROBE_S = 5.0
-# A server that failed gets no requests for this long, unless all others failed as well.
-PAUSE_S = 1.0
+# One that says nothing is tried seldom: it costs a caller all that time.
+SILENT_PAUSE_S = 10.0
 KEPT_CONNECTIONS = 64
 
 Chunk = dict[str, Any]
@@ -50,11 +50,11 @@ class Endpoint:
         """It failed a moment ago."""
         return time.monotonic() < self._paused_until
 
-    def pause(self, cause: str) -> None:
+    def pause(self, error: EndpointError) -> None:
         """Send it nothing for a while."""
         if not self.paused:
-            _log.warning("vLLM at %s: %s", self.url, cause)
-        self._paused_until = time.monotonic() + PAUSE_S
+            _log.warning("vLLM at %s: %s", self.url, error)
+        self._paused_until = time.monotonic() + error.pause_s
 
     def resume(self) -> None:
         """It answered."""
@@ -189,25 +189,20 @@ class Endpoints:
     @contextmanager
     def _translated(self) -> Iterator[None]:
         self._check_open()
-        left = deadline.remaining()
-        if left is not None and left <= 0:
-            raise DeadlineExceeded
+        _check_deadline()
         try:
             yield
-        except httpx2.ReadTimeout:
-            if left is not None and left < READ_S:
-                raise DeadlineExceeded from None
-            raise EndpointError(f"it says nothing for {READ_S:g} s") from None
-        except (httpx2.TransportError, httpx2.StreamError, RuntimeError) as error:
+        except httpx2.TimeoutException:
+            _check_deadline()
+            raise EndpointError("it is silent", pause_s=SILENT_PAUSE_S) from None
+        except (httpx2.TransportError, httpx2.StreamError) as error:
             self._check_open()
-            if isinstance(error, RuntimeError) and not isinstance(error, httpx2.StreamError):
-                raise
             raise EndpointError(str(error) or type(error).__name__) from None
         except ValueError:
             raise EndpointError("its answer is no JSON") from None
 
     def _failed(self, endpoint: Endpoint, error: EndpointError, causes: list[str]) -> None:
-        endpoint.pause(str(error))
+        endpoint.pause(error)
         causes.append(f"{endpoint.url}: {error}")
 
     def _least(self, tried: Sequence[Endpoint]) -> Endpoint | None:
@@ -218,6 +213,12 @@ class Endpoints:
     def _check_open(self) -> None:
         if self._closed:
             raise stopped()
+
+
+def _check_deadline() -> None:
+    left = deadline.remaining()
+    if left is not None and left <= 0:
+        raise DeadlineExceeded
 
 
 def _timeouts() -> httpx2.Timeout:

@@ -22,7 +22,14 @@ _LONGEST_MESSAGE = 300  # characters; some repeat the request
 
 
 class EndpointError(Exception):
-    """A server did not answer, or not to the end; another one may."""
+    """A server did not answer, or not to the end; another one may.
+
+    It gets no requests for `pause_s` seconds, unless all others fail as well.
+    """
+
+    def __init__(self, message: str, *, pause_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.pause_s = pause_s
 
 
 class RejectedError(Exception):

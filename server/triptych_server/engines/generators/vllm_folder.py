@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from triptych_server.engines.generators.prompts import PromptTokenizer, Tokenized
+from triptych_server.engines.generators.prompts import PromptTokenizer, Tokenized, check_size
 from triptych_server.engines.generators.protocol import Prompt, SoftPrefix
 from triptych_server.engines.generators.spec import FolderSpec, asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
@@ -36,7 +36,9 @@ class Folder:
         return replace(self._spec, context_length=min(length, self._spec.context_length))
 
     def tokenize(self, prompt: Prompt) -> list[Tokenized]:
-        """The tokens and prefixes of a prompt, fit to be sent. Raises as `PromptTokenizer`."""
+        """The tokens and prefixes of a prompt, fit to be sent. Raises as `PromptTokenizer`, and for
+        a text that no context holds: before it is tokenized, which would hold up all others."""
+        check_size(self.spec, self.tokenizer, prompt)
         parts = self.prompts.tokenize(prompt)
         for part in parts:
             if isinstance(part, SoftPrefix) and np.abs(part.embeddings).max() > LARGEST_NUMBER:

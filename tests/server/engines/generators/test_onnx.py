@@ -158,11 +158,13 @@ async def test_memory_bounds_what_a_request_may_take(tiny: TinyGenerator) -> Non
     ],
 )
 async def test_what_a_decoder_alone_cannot_do_is_refused(
-    generator: Generator, prompt: Prompt, sampling: Sampling, reason: str
+    tiny: TinyGenerator, prompt: Prompt, sampling: Sampling, reason: str
 ) -> None:
+    generator = await opened(tiny.folder)
     with pytest.raises(FailedPrecondition) as caught:
         await continue_prompt(generator, prompt, sampling)
     assert caught.value.reason == reason
+    await generator.close()
 
 
 async def test_concurrent_requests_share_a_batch(tiny: TinyGenerator) -> None:

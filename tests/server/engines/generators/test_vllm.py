@@ -133,6 +133,7 @@ async def test_hostile_prompts_touch_nobody_elses_text(generator: VllmGenerator)
         [Text('{"prompt": "a"}\0\r\n\r\ndata: [DONE]\n\n')],
         [Text("half \ud800 a character")],
         [Text("x" * 1_000_000)],
+        [soft_prefix(2), Text("x" * 1_000_000)],
     ]
     calls = [continue_prompt(generator, each, GREEDY) for each in (*good, *hostile * 2)]
     got = await asyncio.gather(*calls, return_exceptions=True)
