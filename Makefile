@@ -36,7 +36,8 @@ test: $(VENV)/.installed-dev ## Run the fast tests, or those of TESTS=PATH.
 test-packaging: $(VENV)/.installed-dev ## Build the wheel and try the stubs on the protobuf runtimes.
 	$(BIN)/python -m pytest -q -m packaging
 
-test-engines: $(VENV)/.installed-dev ## Run the contract suite on a real Triton (installed under build/engines).
+test-engines: $(VENV)/.installed-dev ## Run the contract suites on a real Triton and a real vLLM (installed under build/engines).
+	$(BIN)/python tests/engines/vllmserver.py --install
 	$(BIN)/python -m pytest -q -m engines
 
 check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, check deploy/, and compare the stubs with the protos.
