@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from triptych_server.engines.generators.protocol import Generator
-from triptych_server.engines.generators.vllm_entry import RemoteModel, Style
+from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
 from triptych_server.errors import Unavailable
 from triptych_server.remote_generators import MODEL_NAME, api_key
 from triptych_server.settings import Settings
@@ -167,7 +167,7 @@ class Fleet(Collection[Generator]):
         """Only the libraries that it needs are imported."""
         if isinstance(source, Path):
             return await self._open_folder(source)
-        from triptych_server.engines.generators.vllm import VllmGenerator
+        from triptych_server.engines.generators.vllm.generator import VllmGenerator
 
         queue = self._settings.generator_queue
         vllm = VllmGenerator(source, generators=self._directory, queue=queue)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from triptych_server.engines.generators.spec import Instructions
-from triptych_server.engines.generators.vllm_entry import RemoteModel, Style
+from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
 
 MODEL_NAME = r"[\w.-]{1,128}"
 

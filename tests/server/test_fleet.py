@@ -10,7 +10,7 @@ from language import FUSED, PLAIN, SPACE
 from model_list import listing
 
 from triptych_server.engines.generators.onnx import OnnxGenerator
-from triptych_server.engines.generators.vllm import VllmGenerator
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import Unavailable
 from triptych_server.fleet import Fleet
 from triptych_server.opening import open_generators

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
 from triptych_server.remote_generators import RemoteGenerator
 from triptych_server.settings import Settings, SettingsError
 

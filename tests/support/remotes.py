@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from triptych_server.engines.generators.vllm import VllmGenerator
-from triptych_server.engines.generators.vllm_entry import RemoteModel, Style
+from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 
 
 async def remote(

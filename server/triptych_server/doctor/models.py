@@ -17,7 +17,7 @@ from triptych_server.doctor.vllm import serve_command
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
-from triptych_server.engines.generators.vllm import VllmGenerator
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import TriptychError
 from triptych_server.settings import SHIPPED_REPOSITORY, Settings
 

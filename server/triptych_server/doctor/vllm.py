@@ -12,7 +12,7 @@ import httpx2
 
 from triptych_server.doctor.finding import Finding
 from triptych_server.engines.generators.spec import FolderSpec, GeneratorSpec
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
 from triptych_server.remote_generators import api_key
 from triptych_server.settings import Settings
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from triptych_server.engines.generators.vllm_endpoints import Endpoints
+from triptych_server.engines.generators.vllm.endpoints import Endpoints
 from triptych_server.errors import Unavailable
 
 ANSWER_S = 2.0

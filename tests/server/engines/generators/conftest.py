@@ -9,7 +9,7 @@ from remotes import remote
 from vllmserver import VllmServer
 
 from triptych_server.engines.generators.protocol import Generator
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
 
 # Tokens that its greedy texts often contain: as ends of text, they let some end early.
 END_IDS = (331, 214)

@@ -26,7 +26,7 @@ from triptych_server.engines.generators.protocol import (
     SoftPrefix,
 )
 from triptych_server.engines.generators.spec import read_spec
-from triptych_server.engines.generators.vllm import VllmGenerator
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Text
 

@@ -20,7 +20,7 @@ from triptych_server.engines.generators.protocol import (
     Speaker,
 )
 from triptych_server.engines.generators.spec import read_spec
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
 from triptych_server.errors import Unavailable
 from triptych_server.media.content import Text
 

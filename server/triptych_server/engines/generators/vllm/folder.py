@@ -9,7 +9,7 @@ from triptych_server.engines.generators.prompts import PromptTokenizer, Tokenize
 from triptych_server.engines.generators.protocol import Prompt, SoftPrefix
 from triptych_server.engines.generators.spec import FolderSpec, asset_path, read_spec
 from triptych_server.engines.generators.text import GeneratorTokenizer
-from triptych_server.engines.generators.vllm_server import Server
+from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.errors import InvalidArgument
 
 # Larger numbers are no soft prefix. They could overflow within the network, and one NaN in vLLM's

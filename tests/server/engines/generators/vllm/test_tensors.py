@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from triptych_server.engines.generators.vllm_tensors import torch_file
+from triptych_server.engines.generators.vllm.tensors import torch_file
 
 FLOATS = st.floats(width=32, allow_nan=True, allow_infinity=True)
 TENSORS = arrays.arrays(np.float32, arrays.array_shapes(min_dims=0, min_side=0), elements=FLOATS)

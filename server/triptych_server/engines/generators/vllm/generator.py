@@ -1,8 +1,8 @@
 """The remote generator: a model that one or more vLLMs serve, through their OpenAI-compatible API.
 
 vLLM batches. This generator translates prompts, samplings and answers, checks what vLLM trusts, and
-spreads requests over the servers (`vllm_endpoints`). How prompts reach the model is told by the
-entry's style: `vllm_prompt_embeds`, `vllm_image_embeds`, `vllm_chat`.
+spreads requests over the servers (`endpoints`). How prompts reach the model is told by the
+entry's style: `prompt_embeds`, `image_embeds`, `chat`.
 """
 
 import asyncio
@@ -14,20 +14,20 @@ from pathlib import Path
 from triptych_server.engines.generators.embedding import EmbeddingTable
 from triptych_server.engines.generators.protocol import Delta, Prompt, Sampling, Scores
 from triptych_server.engines.generators.spec import GeneratorSpec, SpecError
-from triptych_server.engines.generators.vllm_calls import Dialect
-from triptych_server.engines.generators.vllm_chat import Chat
-from triptych_server.engines.generators.vllm_entry import RemoteModel, Style
-from triptych_server.engines.generators.vllm_errors import (
+from triptych_server.engines.generators.vllm.calls import Dialect
+from triptych_server.engines.generators.vllm.chat import Chat
+from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
+from triptych_server.engines.generators.vllm.errors import (
     RejectedError,
     queue_full,
     stopped,
     unavailable,
 )
-from triptych_server.engines.generators.vllm_folder import Folder
-from triptych_server.engines.generators.vllm_image_embeds import ImageEmbeds
-from triptych_server.engines.generators.vllm_prompt_embeds import PromptEmbeds
-from triptych_server.engines.generators.vllm_server import Server
-from triptych_server.engines.generators.vllm_texts import Texts, copies
+from triptych_server.engines.generators.vllm.folder import Folder
+from triptych_server.engines.generators.vllm.image_embeds import ImageEmbeds
+from triptych_server.engines.generators.vllm.prompt_embeds import PromptEmbeds
+from triptych_server.engines.generators.vllm.server import Server
+from triptych_server.engines.generators.vllm.texts import Texts, copies
 from triptych_server.errors import Unavailable
 
 _log = logging.getLogger(__name__)

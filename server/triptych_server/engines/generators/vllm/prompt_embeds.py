@@ -22,7 +22,7 @@ from triptych_server.engines.generators.prompts import (
 )
 from triptych_server.engines.generators.protocol import Prompt, Sampling, Scores, SoftPrefix
 from triptych_server.engines.generators.spec import FolderSpec
-from triptych_server.engines.generators.vllm_calls import (
+from triptych_server.engines.generators.vllm.calls import (
     COMPLETIONS,
     Call,
     check_served,
@@ -33,9 +33,9 @@ from triptych_server.engines.generators.vllm_calls import (
     token_fields,
     token_readers,
 )
-from triptych_server.engines.generators.vllm_folder import Folder
-from triptych_server.engines.generators.vllm_scoring import Scorer
-from triptych_server.engines.generators.vllm_server import Server
+from triptych_server.engines.generators.vllm.folder import Folder
+from triptych_server.engines.generators.vllm.scoring import Scorer
+from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.errors import FailedPrecondition
 
 

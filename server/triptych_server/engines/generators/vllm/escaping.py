@@ -6,9 +6,9 @@ has the form of a special token, remembers the answer, and breaks those up by a 
 
 import re
 
-from triptych_server.engines.generators.vllm_calls import encoded
-from triptych_server.engines.generators.vllm_errors import RejectedError
-from triptych_server.engines.generators.vllm_server import Server
+from triptych_server.engines.generators.vllm.calls import encoded
+from triptych_server.engines.generators.vllm.errors import RejectedError
+from triptych_server.engines.generators.vllm.server import Server
 
 # `</s>`, `<image>`, `<|im_end|>`, `[INST]`, and what is in use besides.
 _FORM = re.compile(r"<[^<>\n]{1,48}>|\[/?[A-Z_]{1,24}\]")

@@ -16,7 +16,7 @@ from typing import Any
 import httpx2
 
 from triptych_server import deadline
-from triptych_server.engines.generators.vllm_errors import (
+from triptych_server.engines.generators.vllm.errors import (
     EndpointError,
     error_of,
     stopped,

@@ -25,8 +25,8 @@ from triptych_server.engines.generators.protocol import (
     SoftPrefix,
     Speaker,
 )
-from triptych_server.engines.generators.vllm import VllmGenerator
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Text
 

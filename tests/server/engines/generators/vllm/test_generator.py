@@ -24,8 +24,8 @@ from triptych_server.engines.generators.protocol import (
     Sampling,
     SoftPrefix,
 )
-from triptych_server.engines.generators.vllm import VllmGenerator
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import (
     DeadlineExceeded,
     InvalidArgument,

@@ -21,7 +21,7 @@ from triptych_server.engines.generators.protocol import (
     Speaker,
 )
 from triptych_server.engines.generators.spec import GeneratorSpec
-from triptych_server.engines.generators.vllm_calls import (
+from triptych_server.engines.generators.vllm.calls import (
     CHAT,
     COMPLETIONS,
     Call,
@@ -31,11 +31,11 @@ from triptych_server.engines.generators.vllm_calls import (
     no_scoring,
     sampling_fields,
 )
-from triptych_server.engines.generators.vllm_entry import RemoteModel
-from triptych_server.engines.generators.vllm_errors import RejectedError
-from triptych_server.engines.generators.vllm_escaping import Escaper
-from triptych_server.engines.generators.vllm_server import Server
-from triptych_server.engines.generators.vllm_texts import PlainReader
+from triptych_server.engines.generators.vllm.entry import RemoteModel
+from triptych_server.engines.generators.vllm.errors import RejectedError
+from triptych_server.engines.generators.vllm.escaping import Escaper
+from triptych_server.engines.generators.vllm.server import Server
+from triptych_server.engines.generators.vllm.texts import PlainReader
 from triptych_server.errors import FailedPrecondition, InvalidArgument, Unavailable
 from triptych_server.media.content import Text
 

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from triptych_server.engines.generators.vllm_endpoints import Endpoints
-from triptych_server.engines.generators.vllm_entry import RemoteModel
-from triptych_server.engines.generators.vllm_errors import unavailable
+from triptych_server.engines.generators.vllm.endpoints import Endpoints
+from triptych_server.engines.generators.vllm.entry import RemoteModel
+from triptych_server.engines.generators.vllm.errors import unavailable
 
 
 class Server:

@@ -26,7 +26,7 @@ from triptych_server.engines.generators.protocol import (
     SoftPrefix,
 )
 from triptych_server.engines.generators.spec import FolderSpec
-from triptych_server.engines.generators.vllm_calls import (
+from triptych_server.engines.generators.vllm.calls import (
     CHAT,
     COMPLETIONS,
     Call,
@@ -38,8 +38,8 @@ from triptych_server.engines.generators.vllm_calls import (
     token_fields,
     token_readers,
 )
-from triptych_server.engines.generators.vllm_folder import Folder
-from triptych_server.engines.generators.vllm_server import Server
+from triptych_server.engines.generators.vllm.folder import Folder
+from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.errors import InvalidArgument, Unavailable
 from triptych_server.media.content import Text
 

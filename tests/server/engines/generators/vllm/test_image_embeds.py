@@ -19,8 +19,8 @@ from triptych_export.samples import TEXTS
 from triptych_server.engines.generators.onnx import OnnxGenerator
 from triptych_server.engines.generators.protocol import Pattern, Prompt, Sampling, SoftPrefix
 from triptych_server.engines.generators.spec import read_spec
-from triptych_server.engines.generators.vllm import VllmGenerator
-from triptych_server.engines.generators.vllm_entry import Style
+from triptych_server.engines.generators.vllm.entry import Style
+from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import FailedPrecondition, InvalidArgument, Unavailable
 from triptych_server.media.content import Text
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from triptych_server.engines.generators.protocol import Cost, Scores
-from triptych_server.engines.generators.vllm_calls import COMPLETIONS, encoded
-from triptych_server.engines.generators.vllm_server import Server
+from triptych_server.engines.generators.vllm.calls import COMPLETIONS, encoded
+from triptych_server.engines.generators.vllm.server import Server
 
 # Requests of one call that are under way at once.
 CONCURRENT = 64

@@ -20,8 +20,8 @@ from triptych_server.engines.generators.protocol import (
 )
 from triptych_server.engines.generators.spec import FolderSpec, GeneratorSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer
-from triptych_server.engines.generators.vllm_tensors import torch_file
-from triptych_server.engines.generators.vllm_texts import Reader, TokenReader
+from triptych_server.engines.generators.vllm.tensors import torch_file
+from triptych_server.engines.generators.vllm.texts import Reader, TokenReader
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 
 COMPLETIONS = "/v1/completions"

@@ -1,0 +1,1 @@
+"""Language models on vLLM, through its OpenAI-compatible API."""
