@@ -145,7 +145,8 @@ class Finish(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Cost:
     """What one request took: nanoseconds in the queue, from there to its first token and to its
-    last, and the rows of the largest batch that it was computed in."""
+    last, and the rows of the largest batch that it was computed in. A server that tells neither of
+    its queue nor of its batches leaves these at 0."""
 
     prompt_tokens: int
     queue_ns: int

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
+from contextvars import Context
 from http import HTTPStatus
 from typing import Any
 
@@ -77,6 +78,7 @@ class Endpoints:
         self._name = name
         self._endpoints = [Endpoint(url) for url in urls]
         self._closed = False
+        self._probes: dict[tuple[str, ...], asyncio.Task[Sequence[Any]]] = {}
         headers = {"Content-Type": "application/json"}
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
@@ -124,37 +126,47 @@ class Endpoints:
         raise unavailable(self._name, causes)
 
     async def first(self, *paths: str) -> Sequence[Any]:
-        """The answers of the first server to all of `paths`; all are asked at once.
+        """The answers of the first server to all of `paths`; every server is asked.
 
-        Raises `Unavailable` with the causes of all when none answers.
+        Raises `Unavailable` with the causes of all when none answers. The others' answers are
+        awaited in the background: a server that does not answer gets no requests for a while.
         """
         self._check_open()
-        probes = [asyncio.ensure_future(self._probe(each, paths)) for each in self._endpoints]
         causes: list[str] = []
-        try:
-            for probe in asyncio.as_completed(probes):
-                try:
-                    return await probe
-                except EndpointError as error:
-                    causes.append(str(error))
-        finally:
-            for task in probes:
-                task.cancel()
+        for probe in asyncio.as_completed([self._probe(each, paths) for each in self._endpoints]):
+            try:
+                return await probe
+            except EndpointError as error:
+                causes.append(str(error))
         raise unavailable(self._name, causes)
 
     async def close(self) -> None:
         """End all requests and connections."""
         self._closed = True
+        for probe in self._probes.values():
+            probe.cancel()
+        await asyncio.gather(*self._probes.values(), return_exceptions=True)
         await self._client.aclose()
 
-    async def _probe(self, endpoint: Endpoint, paths: Sequence[str]) -> Sequence[Any]:
+    def _probe(self, endpoint: Endpoint, paths: Sequence[str]) -> asyncio.Task[Sequence[Any]]:
+        """What a server answers, to all that ask for it meanwhile; no caller's deadline ends it."""
+        key = (endpoint.url, *paths)
+        probe = self._probes.get(key)
+        if probe is None or probe.done():
+            answers = self._probed(endpoint, paths)
+            probe = self._probes[key] = asyncio.create_task(answers, context=Context())
+            probe.add_done_callback(_retrieve)
+        return probe
+
+    async def _probed(self, endpoint: Endpoint, paths: Sequence[str]) -> Sequence[Any]:
         try:
             async with asyncio.timeout(PROBE_S):
                 answers = [await self._answer(endpoint, "GET", path, None) for path in paths]
-        except TimeoutError:
-            raise EndpointError(f"{endpoint.url} does not answer in {PROBE_S:g} s") from None
-        except EndpointError as error:
-            raise EndpointError(f"{endpoint.url}: {error}") from None
+        except (TimeoutError, EndpointError) as error:
+            silent = EndpointError(f"it is silent for {PROBE_S:g} s", pause_s=SILENT_PAUSE_S)
+            failure = error if isinstance(error, EndpointError) else silent
+            endpoint.pause(failure)
+            raise EndpointError(f"{endpoint.url}: {failure}") from None
         endpoint.resume()
         return answers
 
@@ -213,6 +225,12 @@ class Endpoints:
     def _check_open(self) -> None:
         if self._closed:
             raise stopped()
+
+
+def _retrieve(probe: asyncio.Task[Any]) -> None:
+    """Look at the outcome of a probe that nobody may wait for, so that it is not logged as lost."""
+    if not probe.cancelled():
+        probe.exception()
 
 
 def _check_deadline() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import shutil
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
@@ -256,6 +257,25 @@ async def test_requests_go_to_the_server_with_the_least_work(
     assert [server.metric(PROMPTS) for server in (vllm, second)] == [
         earlier + tokens for earlier in before
     ]
+    await generator.close()
+
+
+async def test_a_server_that_hangs_is_left(
+    vllm: VllmServer,
+    second: VllmServer,
+    tiny: TinyGenerator,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    generator = await remote(Style.PROMPT_EMBEDS, second.url, vllm.url, folder=tiny.folder)
+    await generator.ready()
+    second.send_signal(signal.SIGSTOP)
+    try:
+        await generator.ready()  # by the other one; that this one hangs is told in a while
+        await until(lambda: f"{second.url}: it is silent" in caplog.text)
+        for _ in range(4):
+            await asyncio.wait_for(continue_prompt(generator, PROMPT, GREEDY), 3)
+    finally:
+        second.send_signal(signal.SIGCONT)
     await generator.close()
 
 
