@@ -53,7 +53,7 @@ def test_its_spec_says_what_the_checkpoint_is(tiny: TinyGenerator) -> None:
     assert (spec.space, spec.prefix_tokens, spec.max_prefixes) == (SPACE, PREFIX_TOKENS, 1)
     assert (spec.context_length, spec.vocabulary) == (CONTEXT_LENGTH, VOCABULARY)
     assert (spec.hidden_size, spec.layers) == (HIDDEN_SIZE, 2)
-    assert (spec.key_value_heads, spec.head_size) == (4, 8)
+    assert (spec.key_value_heads, spec.head_size) == (2, 32)
     assert (spec.begin_id, spec.end_ids) == (BEGIN_ID, (BEGIN_ID,))
     assert spec.beams
     assert spec.scoring
@@ -187,7 +187,7 @@ def gpt2() -> Any:
 
 
 def narrow() -> Any:
-    return tiny_language_model(num_attention_heads=8)
+    return tiny_language_model(num_attention_heads=16)
 
 
 def windowed() -> Any:
