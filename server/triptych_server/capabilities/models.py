@@ -255,17 +255,25 @@ class ModelCatalog:
 
     async def _describe(self, generators: Mapping[str, Generator]) -> dict[str, str]:
         """Ask generators what they are; returns why some cannot tell. What was told once holds
-        until they tell something else."""
+        until they tell something else. A defect of one takes no other model away."""
         specs = (_in_time(each.spec(), each.name) for each in generators.values())
         told = await asyncio.gather(*specs, return_exceptions=True)
         unread: dict[str, str] = {}
         for name, spec in zip(generators, told, strict=True):
-            if isinstance(spec, GeneratorSpec):
-                self._described[name] = spec
-            elif not isinstance(spec, TriptychError):
-                raise spec
-            elif name not in self._described:
-                unread[name] = spec.message
+            match spec:
+                case GeneratorSpec():
+                    self._described[name] = spec
+                    continue
+                case TriptychError():
+                    reason = spec.message
+                case Exception():
+                    reason = f"{name} cannot tell what it is: {type(spec).__name__}: {spec}"
+                    if self._unread.generators.get(name) != reason:
+                        _log.error("%s", reason, exc_info=spec)
+                case _:
+                    raise spec
+            if name not in self._described:
+                unread[name] = reason
         return unread
 
     def _able(self, task: Task) -> Sequence[str]:

@@ -114,6 +114,13 @@ class TalkingServer(OnnxGenerator):
         await self.answers.wait()
 
 
+class DefectiveGenerator(TalkingServer):
+    """One that fails as nobody foresaw."""
+
+    async def spec(self) -> GeneratorSpec:  # type: ignore[override]  # it has no folder
+        raise KeyError("max_model_len")
+
+
 async def test_encoders_of_one_checkpoint_are_one_model(repository: Path) -> None:
     async with catalog(repository) as found:
         model = found.get("")
@@ -398,3 +405,12 @@ async def test_what_a_generator_told_once_holds_while_it_is_silent(
             await asyncio.wait_for(found.check_generator(model), ANSWER_S + 5)
         chat.answers.set()
         await found.check(Task.CHAT)
+
+
+async def test_generator_with_a_defect_takes_no_other_model_away(repository: Path) -> None:
+    defective, chat = DefectiveGenerator("defective"), TalkingServer("chat")
+    async with catalog(repository, generators=[defective, chat]) as found:
+        await found.check(Task.EMBED)
+        assert found.generator(found.get("chat", Task.CHAT)) is chat
+        with pytest.raises(Unavailable, match="defective cannot tell what it is: KeyError"):
+            found.get("defective", Task.CHAT)
