@@ -47,11 +47,12 @@ class Call:
 
 
 class Dialect(Protocol):
-    """What differs between the styles in which a vLLM is asked. Methods raise as `Generator`'s."""
+    """What differs between the styles in which a vLLM is asked. Methods raise as `Generator`'s.
+
+    `call` comes after the server was ready, and `spec` was asked whether it serves the sampling.
+    """
 
     async def spec(self) -> GeneratorSpec: ...
-
-    async def ready(self) -> None: ...
 
     async def count(self, prompt: Prompt) -> int: ...
 

@@ -7,6 +7,7 @@ import asyncio
 import binascii
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Any
 
 from triptych_server.engines.generators.prompts import check_length, check_unicode
@@ -25,7 +26,6 @@ from triptych_server.engines.generators.vllm.calls import (
     CHAT,
     COMPLETIONS,
     Call,
-    check_served,
     distinct,
     encoded,
     no_scoring,
@@ -69,9 +69,6 @@ class Chat:
             instructions=self._entry.instructions,
         )
 
-    async def ready(self) -> None:
-        await self._server.ready()
-
     async def count(self, prompt: Prompt) -> int:
         _, fields = await self._prompt(prompt)
         body = await asyncio.to_thread(encoded, {**self._server.model, **fields})
@@ -82,9 +79,7 @@ class Chat:
         return int(answer["count"])
 
     async def call(self, prompt: Prompt, sampling: Sampling) -> Call:
-        await self._server.known()
         spec = await self.spec()
-        check_served(spec, sampling)
         path, fields = await self._prompt(prompt)
         fields = {
             **self._server.model,
@@ -130,16 +125,21 @@ class Chat:
             raise InvalidArgument("prompt", f"{name} takes {most} pictures, not {count}")
 
     async def _message(self, message: Message) -> dict[str, Any]:
-        """Texts alone are a string, which every chat template takes."""
-        parts = [
-            {"type": "image_url", "image_url": {"url": _data_uri(part)}}
-            if isinstance(part, Picture)
-            else {"type": "text", "text": await self._escape(part.text)}
-            for part in message.parts
-        ]
-        pictures = any(isinstance(part, Picture) for part in message.parts)
-        text = "".join(str(part.get("text", "")) for part in parts)
-        return {"role": message.speaker.value, "content": parts if pictures else text}
+        """Texts alone are a string, which every chat template takes. Adjacent ones are one: a
+        special token may be in two of them."""
+        content: list[dict[str, Any]] = []
+        for is_text, group in groupby(message.parts, lambda part: isinstance(part, Text)):
+            parts = list(group)
+            if is_text:
+                text = "".join(part.text for part in parts if isinstance(part, Text))
+                content.append({"type": "text", "text": await self._escape(text)})
+            else:
+                pictures = [part for part in parts if isinstance(part, Picture)]
+                urls = [await asyncio.to_thread(_data_uri, picture) for picture in pictures]
+                content += [{"type": "image_url", "image_url": {"url": url}} for url in urls]
+        if all("text" in part for part in content):
+            return {"role": message.speaker.value, "content": content[0]["text"] if content else ""}
+        return {"role": message.speaker.value, "content": content}
 
     async def _text(self, parts: Sequence[Part]) -> str:
         texts = [part.text for part in parts if isinstance(part, Text)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from triptych_server.engines.generators.embedding import EmbeddingTable
 from triptych_server.engines.generators.protocol import Delta, Prompt, Sampling, Scores
 from triptych_server.engines.generators.spec import GeneratorSpec, SpecError
-from triptych_server.engines.generators.vllm.calls import Dialect
+from triptych_server.engines.generators.vllm.calls import Dialect, check_served
 from triptych_server.engines.generators.vllm.chat import Chat
 from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
 from triptych_server.engines.generators.vllm.errors import (
@@ -72,7 +72,8 @@ class VllmGenerator:
         return await self._serving().spec()
 
     async def ready(self) -> None:
-        await self._serving().ready()
+        self._serving()
+        await self._server.ready()
 
     def check_room(self) -> None:
         self._serving()
@@ -84,6 +85,8 @@ class VllmGenerator:
 
     async def generate(self, prompt: Prompt, sampling: Sampling) -> AsyncGenerator[Delta, None]:
         with self._room() as dialect:
+            await self._server.known()
+            check_served(await dialect.spec(), sampling)
             call = await dialect.call(prompt, sampling)
             texts = Texts(call.readers, prompt_tokens=call.prompt_tokens, check=call.check)
             try:

@@ -6,6 +6,7 @@ them end the server, so their shape is checked here. It tokenizes the text, too;
 it are broken up. A prompt without a prefix goes as the ids of its tokens.
 """
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -30,7 +31,6 @@ from triptych_server.engines.generators.vllm.calls import (
     CHAT,
     COMPLETIONS,
     Call,
-    check_served,
     encoded,
     no_scoring,
     sampling_fields,
@@ -38,6 +38,7 @@ from triptych_server.engines.generators.vllm.calls import (
     token_fields,
     token_readers,
 )
+from triptych_server.engines.generators.vllm.escaping import broken_up
 from triptych_server.engines.generators.vllm.folder import Folder
 from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.errors import InvalidArgument, Unavailable
@@ -58,17 +59,11 @@ class ImageEmbeds:
         most = min(spec.max_prefixes, 1)
         return replace(spec, max_prefixes=most, beams=False, scoring=False, structure=True)
 
-    async def ready(self) -> None:
-        await self._server.ready()
-
     async def count(self, prompt: Prompt) -> int:
         return await soon(self._folder.prompts.count, prompt)
 
     async def call(self, prompt: Prompt, sampling: Sampling) -> Call:
-        await self._server.known()
-        spec = await self.spec()
-        check_served(spec, sampling)
-        return await soon(lambda prompt: self._call(spec, prompt, sampling), prompt)
+        return await asyncio.to_thread(self._call, await self.spec(), prompt, sampling)
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores:
         raise no_scoring(await self.spec())
@@ -105,13 +100,17 @@ class ImageEmbeds:
         """The text of a prompt, with a space in what would become a special token."""
         assert not isinstance(prompt, ChatPrompt), "it was tokenized"
         text = "".join(part.text for part in prompt if isinstance(part, Text))
-        return self._special.sub(lambda found: f"{found[0][:1]} {found[0][1:]}", text)
+        return self._special.sub(broken_up, text)
 
     def _check(self, chunk: Mapping[str, Any], parts: Sequence[Tokenized]) -> None:
         """Refuse a server that made other tokens of the text, so another prompt."""
         prompt: list[int] | None = chunk.get("prompt_token_ids")
         ids = token_ids(parts)
-        if prompt is None or len(prompt) != positions(parts) or prompt[-len(ids) :] != ids:
+        if (
+            prompt is None
+            or len(prompt) != positions(parts)
+            or prompt[len(prompt) - len(ids) :] != ids
+        ):
             message = f"{self._server.name}: vLLM changes prompts; it needs the export's template"
             raise Unavailable(message, reason="GENERATOR_MISCONFIGURED")
 

@@ -25,7 +25,6 @@ from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.vllm.calls import (
     COMPLETIONS,
     Call,
-    check_served,
     encoded,
     no_scoring,
     sampling_fields,
@@ -50,17 +49,11 @@ class PromptEmbeds:
     async def spec(self) -> FolderSpec:
         return replace(self._folder.spec, beams=False, structure=True)
 
-    async def ready(self) -> None:
-        await self._server.ready()
-
     async def count(self, prompt: Prompt) -> int:
         return await soon(self._folder.prompts.count, prompt)
 
     async def call(self, prompt: Prompt, sampling: Sampling) -> Call:
-        await self._server.known()
-        spec = await self.spec()
-        check_served(spec, sampling)
-        return await soon(lambda prompt: self._call(spec, prompt, sampling), prompt)
+        return await asyncio.to_thread(self._call, await self.spec(), prompt, sampling)
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores:
         spec = await self.spec()
