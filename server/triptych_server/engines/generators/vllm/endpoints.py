@@ -19,6 +19,7 @@ import httpx2
 from triptych_server import deadline
 from triptych_server.engines.generators.vllm.errors import (
     EndpointError,
+    RejectedError,
     error_of,
     stopped,
     unavailable,
@@ -32,6 +33,8 @@ PROBE_S = 5.0
 # One that says nothing is tried seldom: it costs a caller all that time.
 SILENT_PAUSE_S = 10.0
 KEPT_CONNECTIONS = 64
+# Shorter than vLLM keeps one that is idle (5 s): a request on one that it closes just then is lost.
+KEPT_S = 3.0
 
 Chunk = dict[str, Any]
 
@@ -45,6 +48,7 @@ class Endpoint:
         self.url = url.rstrip("/")
         self.outstanding = 0
         self._paused_until = 0.0
+        self._fault = ""
 
     @property
     def paused(self) -> bool:
@@ -53,12 +57,16 @@ class Endpoint:
 
     def pause(self, error: EndpointError) -> None:
         """Send it nothing for a while."""
-        if not self.paused:
+        if str(error) != self._fault:
             _log.warning("vLLM at %s: %s", self.url, error)
+        self._fault = str(error)
         self._paused_until = time.monotonic() + error.pause_s
 
     def resume(self) -> None:
         """It answered."""
+        if self._fault:
+            _log.info("vLLM at %s answers again", self.url)
+        self._fault = ""
         self._paused_until = 0.0
 
     @contextmanager
@@ -84,7 +92,11 @@ class Endpoints:
             headers["Authorization"] = f"Bearer {api_key}"
         self._client = httpx2.AsyncClient(
             headers=headers,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=KEPT_CONNECTIONS),
+            limits=httpx2.Limits(
+                max_connections=None,
+                max_keepalive_connections=KEPT_CONNECTIONS,
+                keepalive_expiry=KEPT_S,
+            ),
             trust_env=False,  # its servers are neighbours, never behind a proxy
         )
 
@@ -162,11 +174,16 @@ class Endpoints:
         try:
             async with asyncio.timeout(PROBE_S):
                 answers = [await self._answer(endpoint, "GET", path, None) for path in paths]
-        except (TimeoutError, EndpointError) as error:
+        except TimeoutError:
             silent = EndpointError(f"it is silent for {PROBE_S:g} s", pause_s=SILENT_PAUSE_S)
-            failure = error if isinstance(error, EndpointError) else silent
-            endpoint.pause(failure)
-            raise EndpointError(f"{endpoint.url}: {failure}") from None
+            raise _paused(endpoint, silent) from None
+        except EndpointError as error:
+            raise _paused(endpoint, error) from None
+        except RejectedError as error:  # whatever it is, it is no vLLM
+            raise _paused(endpoint, EndpointError(error.message)) from None
+        except asyncio.CancelledError:
+            self._check_open()  # those that wait for it are not cancelled themselves
+            raise
         endpoint.resume()
         return answers
 
@@ -195,6 +212,8 @@ class Endpoints:
                     chunk = json.loads(event.data)
                     if "error" in chunk:
                         raise error_of(_code(chunk), event.data)
+                    if "choices" not in chunk:
+                        raise EndpointError("its answer is none of vLLM's")
                     yield chunk
             raise EndpointError("its answer broke off")
 
@@ -207,7 +226,7 @@ class Endpoints:
         except httpx2.TimeoutException:
             _check_deadline()
             raise EndpointError("it is silent", pause_s=SILENT_PAUSE_S) from None
-        except (httpx2.TransportError, httpx2.StreamError) as error:
+        except (httpx2.RequestError, httpx2.StreamError) as error:
             self._check_open()
             raise EndpointError(str(error) or type(error).__name__) from None
         except ValueError:
@@ -225,6 +244,12 @@ class Endpoints:
     def _check_open(self) -> None:
         if self._closed:
             raise stopped()
+
+
+def _paused(endpoint: Endpoint, error: EndpointError) -> EndpointError:
+    """Send it nothing for a while; the error of who asked."""
+    endpoint.pause(error)
+    return EndpointError(f"{endpoint.url}: {error}")
 
 
 def _retrieve(probe: asyncio.Task[Any]) -> None:

@@ -68,10 +68,8 @@ def error_of(status: int, body: bytes | str) -> Exception:
             return RejectedError(message or "vLLM lacks it", parameter)
         case _ if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
             return RejectedError(message or f"vLLM answers {status}", parameter)
-        case _:
-            return EndpointError(
-                f"it answers {status}: {message}" if message else f"it answers {status}"
-            )
+        case _:  # what it says of a failure is in its own log, and may repeat the request
+            return EndpointError(f"it answers {status}")
 
 
 def stopped() -> Unavailable:

@@ -273,7 +273,7 @@ async def test_a_server_that_hangs_is_left(
         await generator.ready()  # by the other one; that this one hangs is told in a while
         await until(lambda: f"{second.url}: it is silent" in caplog.text)
         for _ in range(4):
-            await asyncio.wait_for(continue_prompt(generator, PROMPT, GREEDY), 3)
+            await asyncio.wait_for(continue_prompt(generator, PROMPT, GREEDY), 30)
     finally:
         second.send_signal(signal.SIGCONT)
     await generator.close()
