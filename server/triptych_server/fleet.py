@@ -17,7 +17,7 @@ from triptych_server.remote_generators import MODEL_NAME, api_key
 from triptych_server.settings import Settings
 
 if TYPE_CHECKING:  # libraries that a gateway without servers does not load
-    from triptych_server.engines.generators.served_models import ServedModels
+    from triptych_server.engines.generators.vllm.served_models import ServedModels
 
 # Seconds between two looks at what servers run: while they are silent, and else.
 SILENT_S, PERIOD_S = 1.0, 5.0
@@ -72,7 +72,7 @@ class Fleet(Collection[Generator]):
         if not self._settings.generator:
             await self._open({**self._folders, **self._tables})
             return
-        from triptych_server.engines.generators.served_models import ServedModels
+        from triptych_server.engines.generators.vllm.served_models import ServedModels
 
         self._servers = ServedModels(self._settings.generator, self._key)
         await self._open(self._tables)

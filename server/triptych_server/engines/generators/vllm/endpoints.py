@@ -210,10 +210,10 @@ class Endpoints:
                     if event.data == "[DONE]":
                         return
                     chunk = json.loads(event.data)
+                    if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "error"}:
+                        raise EndpointError("its answer is none of vLLM's")
                     if "error" in chunk:
                         raise error_of(_code(chunk), event.data)
-                    if "choices" not in chunk:
-                        raise EndpointError("its answer is none of vLLM's")
                     yield chunk
             raise EndpointError("its answer broke off")
 

@@ -45,6 +45,7 @@ class PromptEmbeds:
         self._folder = folder
         self._encoder = PromptEncoder(folder.prompts, table.rows)
         self._server = server
+        self._scorer = Scorer(server)
 
     async def spec(self) -> FolderSpec:
         return replace(self._folder.spec, beams=False, structure=True)
@@ -66,8 +67,12 @@ class PromptEmbeds:
         length = positions(parts)
         for index, each in enumerate(ids):
             check_length(spec, length, len(each), f"continuations[{index}]")
-        scorer = Scorer(self._server, lambda more: self._prompt([*parts, more]))
-        return await scorer.scores(ids, prompt_tokens=length, embedded=_has_prefix(parts))
+        return await self._scorer.scores(
+            lambda more: self._prompt([*parts, more]),
+            ids,
+            prompt_tokens=length,
+            embedded=_has_prefix(parts),
+        )
 
     def _call(self, spec: FolderSpec, prompt: Prompt, sampling: Sampling) -> Call:
         parts = self._folder.tokenize(prompt)

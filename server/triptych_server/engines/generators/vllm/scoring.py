@@ -7,80 +7,100 @@ forbidden (teacher forcing). vLLM computes what these requests share once.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from triptych_server.engines.generators.protocol import Cost, Scores
 from triptych_server.engines.generators.vllm.calls import COMPLETIONS, encoded
 from triptych_server.engines.generators.vllm.server import Server
 
-# Requests of one call that are under way at once.
-CONCURRENT = 64
-
-T = TypeVar("T")
+# Requests that are under way at once: of one call, and of all.
+OF_ONE_CALL, OF_ALL_CALLS = 64, 256
 
 # The fields of a request for the prompt with more tokens after it.
 MakePrompt = Callable[[list[int]], Mapping[str, Any]]
 
+# Tokens of which the last is asked for: so many of these.
+Start = tuple[Sequence[int], int]
+
 
 class Scorer:
-    """Scores the continuations of one prompt."""
+    """Scores the continuations of prompts."""
 
-    def __init__(self, server: Server, prompt: MakePrompt) -> None:
+    def __init__(self, server: Server) -> None:
         self._server = server
-        self._prompt = prompt
-        self._turns = asyncio.Semaphore(CONCURRENT)
-        self._started_ns = time.monotonic_ns()
-        self._first_ns = 0
+        self._turns = asyncio.Semaphore(OF_ALL_CALLS)
 
     async def scores(
-        self, continuations: Sequence[Sequence[int]], *, prompt_tokens: int, embedded: bool
+        self,
+        prompt: MakePrompt,
+        continuations: Sequence[Sequence[int]],
+        *,
+        prompt_tokens: int,
+        embedded: bool,
     ) -> Scores:
         """Of the token ids of each continuation, after a prompt of so many tokens."""
+        call = _Call(self._server, self._turns, prompt, whole=not embedded)
         if embedded:
-            log_probabilities = await self._token_by_token(continuations)
+            starts, places = _starts(continuations)
+            of_starts = await call.ask(starts)
+            log_probabilities = [sum(of_starts[place] for place in each) for each in places]
         else:
-            log_probabilities = await self._at_once(continuations)
+            log_probabilities = await call.ask([(ids, len(ids)) for ids in continuations])
         cost = Cost(
             prompt_tokens=prompt_tokens,
             queue_ns=0,
-            first_token_ns=self._first_ns,
-            generation_ns=time.monotonic_ns() - self._started_ns,
+            first_token_ns=call.first_ns,
+            generation_ns=call.elapsed_ns(),
             batch_size=0,
         )
         return Scores(log_probabilities, [len(ids) for ids in continuations], cost)
 
-    async def _at_once(self, continuations: Sequence[Sequence[int]]) -> list[float]:
-        """One request a continuation: all but its last token are the end of the prompt."""
-        answers = await _together(self._ask(ids, whole=True) for ids in continuations)
-        scores = []
-        for ids, choice in zip(continuations, answers, strict=True):
-            positions = choice["prompt_logprobs"]
-            before = positions[len(positions) - len(ids) + 1 :]
-            told = [of[str(token)]["logprob"] for of, token in zip(before, ids, strict=False)]
-            scores.append(sum(told) + _chosen(choice))
-        return scores
 
-    async def _token_by_token(self, continuations: Sequence[Sequence[int]]) -> list[float]:
-        """One request a token; continuations share those that begin alike."""
-        starts = {tuple(ids[: end + 1]) for ids in continuations for end in range(len(ids))}
-        asked = sorted(starts, key=len)
-        answers = await _together(self._ask(ids, whole=False) for ids in asked)
-        of_start = dict(zip(asked, map(_chosen, answers), strict=True))
-        return [
-            sum(of_start[tuple(ids[: end + 1])] for end in range(len(ids))) for ids in continuations
-        ]
+class _Call:
+    """The requests about one prompt: each for the last token of a start and, if `whole`, for those
+    before it. `first_ns` is the time to the first answer."""
 
-    async def _ask(self, ids: Sequence[int], *, whole: bool) -> Mapping[str, Any]:
-        """The choice of the last of `ids`, and, if `whole`, how likely those before it are."""
+    def __init__(
+        self, server: Server, turns: asyncio.Semaphore, prompt: MakePrompt, *, whole: bool
+    ) -> None:
+        self.first_ns = 0
+        self._server = server
+        self._turns = turns
+        self._prompt = prompt
+        self._whole = whole
+        self._began_ns = time.monotonic_ns()
+
+    def elapsed_ns(self) -> int:
+        return time.monotonic_ns() - self._began_ns
+
+    async def ask(self, starts: Sequence[Start]) -> list[float]:
+        """The natural logarithm of each. The first request to fail cancels the others."""
+        found = [0.0] * len(starts)
+        left = iter(enumerate(starts))
+
+        async def work() -> None:
+            for place, (ids, count) in left:
+                found[place] = await self._log_probability(ids[:count])
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(len(starts), OF_ONE_CALL)):
+                    group.create_task(work())
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+        return found
+
+    async def _log_probability(self, ids: Sequence[int]) -> float:
         async with self._turns:
-            body = await asyncio.to_thread(self._body, ids, whole)
+            body = await asyncio.to_thread(self._body, ids)
             answer = await self._server.endpoints.post(COMPLETIONS, body)
-        self._first_ns = self._first_ns or time.monotonic_ns() - self._started_ns
+        self.first_ns = self.first_ns or self.elapsed_ns()
         choice: Mapping[str, Any] = answer["choices"][0]
-        return choice
+        [last] = choice["logprobs"]["token_logprobs"]
+        return float(last) + (_of_prompt(choice, ids[:-1]) if self._whole else 0.0)
 
-    def _body(self, ids: Sequence[int], whole: bool) -> bytes:
+    def _body(self, ids: Sequence[int]) -> bytes:
         fields = {
             **self._server.model,
             **self._prompt(list(ids[:-1])),
@@ -90,19 +110,29 @@ class Scorer:
             "logprobs": 0,
             "allowed_token_ids": [ids[-1]],
         }
-        return encoded(fields | {"prompt_logprobs": 0} if whole else fields)
+        return encoded(fields | {"prompt_logprobs": 0} if self._whole else fields)
 
 
-async def _together(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all calls; when one fails, the others are cancelled and its error raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(call) for call in calls]
-    except BaseExceptionGroup as failed:
-        raise failed.exceptions[0] from None
-    return [task.result() for task in tasks]
+def _of_prompt(choice: Mapping[str, Any], last: Sequence[int]) -> float:
+    """How likely the last tokens of the prompt are."""
+    positions = choice["prompt_logprobs"]
+    told = zip(positions[len(positions) - len(last) :], last, strict=True)
+    return float(sum(of_tokens[str(token)]["logprob"] for of_tokens, token in told))
 
 
-def _chosen(choice: Mapping[str, Any]) -> float:
-    [log_probability] = choice["logprobs"]["token_logprobs"]
-    return float(log_probability)
+def _starts(continuations: Sequence[Sequence[int]]) -> tuple[list[Start], list[list[int]]]:
+    """Every start of the continuations, of those that begin alike once, and where each
+    continuation has its own."""
+    starts: list[Start] = []
+    known: dict[tuple[int, int], int] = {}  # (start, next token) -> start
+    places = []
+    for ids in continuations:
+        start, mine = -1, []
+        for count, token in enumerate(ids, start=1):
+            if (start, token) not in known:
+                known[start, token] = len(starts)
+                starts.append((ids, count))
+            start = known[start, token]
+            mine.append(start)
+        places.append(mine)
+    return starts, places

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from triptych_server.engines.generators.vllm.endpoints import Endpoints
+from triptych_server.engines.generators.vllm.model_list import MODELS, read_list
 from triptych_server.errors import Unavailable
 
 ANSWER_S = 2.0
@@ -52,21 +52,13 @@ class ServedModels:
     async def _names(self, url: str) -> list[str]:
         try:
             async with asyncio.timeout(ANSWER_S):
-                [listing] = await self._servers[url].first("/v1/models")
+                [answer] = await self._servers[url].first(MODELS)
         except TimeoutError:
             raise _silent(f"{url} did not answer within {ANSWER_S:g} s") from None
-        names = _read(listing)
-        if names is None:
-            raise _silent(f"{url} lists its models in no form that vLLM has")
-        return names
-
-
-def _read(listing: Any) -> list[str] | None:
-    try:
-        names = [model["id"] for model in listing["data"]]
-    except (KeyError, TypeError):
-        return None
-    return names if all(isinstance(name, str) for name in names) else None
+        try:
+            return [model.name for model in read_list(answer)]
+        except ValueError as error:
+            raise _silent(f"{url}: {error}") from None
 
 
 def _silent(message: str) -> Unavailable:

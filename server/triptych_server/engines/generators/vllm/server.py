@@ -1,11 +1,11 @@
 """The servers of one model, and what they tell of it."""
 
 from collections.abc import Mapping
-from typing import Any
 
 from triptych_server.engines.generators.vllm.endpoints import Endpoints
 from triptych_server.engines.generators.vllm.entry import RemoteModel
 from triptych_server.engines.generators.vllm.errors import unavailable
+from triptych_server.engines.generators.vllm.model_list import MODELS, read_list
 
 
 class Server:
@@ -33,12 +33,14 @@ class Server:
 
     async def ready(self) -> None:
         """Return if a server is healthy and has the model; raise `Unavailable` if none has."""
-        _, listing = await self.endpoints.first("/health", "/v1/models")
-        models: list[Mapping[str, Any]] = listing["data"]
+        _, answer = await self.endpoints.first("/health", MODELS)
+        try:
+            models = read_list(answer)
+        except ValueError as error:
+            raise unavailable(self.name, [str(error)]) from None
         for model in models:
-            if self._served_name in ("", model["id"]):
-                self.context_length = model.get("max_model_len")
-                self.source = model.get("root") or model["id"]
+            if self._served_name in ("", model.name):
+                self.context_length, self.source = model.context_length, model.source
                 return
-        served = ", ".join(model["id"] for model in models)
+        served = ", ".join(model.name for model in models) or "nothing"
         raise unavailable(self.name, [f"vLLM serves {served}, not {self._served_name}"])
