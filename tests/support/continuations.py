@@ -145,13 +145,13 @@ class Reference:
         return [float(predicted[place, token]) for place, token in enumerate(ids)]
 
     def _encode(self, prompt: Prompt) -> tuple[torch.Tensor, torch.Tensor]:
-        """Ids as BLIP-2 gives them, with `<image>` at the prefix, and embeddings."""
+        """Ids and embeddings. At the prefix, which has no tokens, stands one that the text has too:
+        transformers counts all ids among those that were there before."""
         tokenizer, model = self._tiny.tokenizer, self._tiny.model
         text = "".join(part.text for part in prompt if isinstance(part, Text))
         ids = [tokenizer.bos_token_id, *tokenizer(text, add_special_tokens=False).input_ids]
         prefixes = [part.embeddings for part in prompt if isinstance(part, SoftPrefix)]
-        image = tokenizer.convert_tokens_to_ids("<image>")
-        ids = [image] * sum(map(len, prefixes)) + ids
+        ids = [tokenizer.bos_token_id] * sum(map(len, prefixes)) + ids
         embeddings = model.get_input_embeddings()(torch.tensor([ids])).clone()
         if prefixes:
             prefix = torch.from_numpy(np.concatenate(prefixes))

@@ -93,7 +93,7 @@ async def test_a_loaded_generator_is_ready(generator: Generator) -> None:
         pytest.param(Sampling(max_tokens=30, min_tokens=10), id="at-least"),
         pytest.param(Sampling(max_tokens=1), id="one-token"),
         pytest.param(Sampling(max_tokens=30, repetition_penalty=1.3), id="penalty"),
-        pytest.param(Sampling(max_tokens=30, repetition_penalty=0.9), id="bonus"),
+        pytest.param(Sampling(max_tokens=30, repetition_penalty=0.8), id="bonus"),
         pytest.param(Sampling(max_tokens=30, beams=5, n=5), id="beams"),
         pytest.param(Sampling(max_tokens=30, beams=5, length_penalty=2), id="beams-long"),
         pytest.param(Sampling(max_tokens=30, beams=5, length_penalty=-1), id="beams-short"),
