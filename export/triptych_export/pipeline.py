@@ -21,7 +21,7 @@ from triptych_export.mixed import AUTO
 from triptych_export.parity import ROWS, Precision
 from triptych_export.plan import find_builder
 from triptych_export.report import EncoderReport, ExportReport
-from triptych_export.repository import check_free, install, staging
+from triptych_export.repository import check_free, installed, outdated, staging
 from triptych_export.samples import draw_pictures, read_pictures
 from triptych_export.space import embedding_space
 from triptych_export.storage import Format, Storage
@@ -154,7 +154,8 @@ def _export(
     """Write everything aside, then install it."""
     model, loaded = writer.model, writer.checkpoint
     folders = [f"{model}-{_SUFFIXES[encoder.role]}" for encoder in encoders]
-    check_free(repository, model, folders, overwrite)
+    old = outdated(repository, model, writer.space)
+    check_free(repository, model, [*folders, *old], overwrite)
     if generators is not None:
         check_free(generators, model, [model], overwrite)
     generator = None
@@ -178,8 +179,8 @@ def _export(
             )
             if for_vllm:
                 write_vllm_checkpoint(loaded, for_vllm, staged_generator / model / FOLDER)
-            install(staged_generator, generators, [model])
-        install(staged, repository, folders)
+            stack.enter_context(installed(staged_generator, generators, [model]))
+        stack.enter_context(installed(staged, repository, folders, removed=old))
     return ExportReport(
         model=model,
         family=loaded.family.name,

@@ -4,10 +4,11 @@ import os
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from triptych_export.errors import RepositoryError
+from triptych_server.engines.encoders.repository import RepositoryEntry, read_repository
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -19,6 +20,17 @@ def check_free(repository: Path, model: str, folders: Sequence[str], overwrite: 
     taken = [folder for folder in folders if (repository / folder).exists()]
     if taken and not overwrite:
         raise RepositoryError(f"{repository}: {taken[0]} is there already; overwrite or rename it")
+
+
+def outdated(repository: Path, model: str, space: str) -> list[str]:
+    """The folders of `model` whose encoders are of another space, and so of another checkpoint."""
+    return [
+        name
+        for name, entry in read_repository(repository)
+        if isinstance(entry, RepositoryEntry)
+        and entry.spec.model == model
+        and entry.spec.space != space
+    ]
 
 
 @contextmanager
@@ -36,12 +48,32 @@ def staging(repository: Path) -> Iterator[Path]:
         yield Path(path)
 
 
-def install(staged: Path, repository: Path, folders: Sequence[str]) -> None:
-    """Rename `folders` of `staged` into the repository; the replaced ones go when `staged` goes."""
-    replaced = staged / "replaced"
-    replaced.mkdir()
-    for folder in folders:
-        target = repository / folder
-        if target.exists():
-            os.rename(target, replaced / folder)
-        os.rename(staged / folder, target)
+@contextmanager
+def installed(
+    staged: Path, repository: Path, folders: Sequence[str], removed: Sequence[str] = ()
+) -> Iterator[None]:
+    """Rename `folders` of `staged` into the repository, and the `removed` ones out of it.
+
+    What they replace goes when `staged` goes. All is taken back if the block fails, or a renaming,
+    for which it raises `RepositoryError`.
+    """
+    old = staged / ".old"  # no model has such a name
+    old.mkdir()
+    with ExitStack() as undo:
+
+        def rename(source: Path, target: Path) -> None:
+            os.rename(source, target)
+            undo.callback(os.rename, target, source)
+
+        try:
+            for folder in dict.fromkeys([*folders, *removed]):
+                if (repository / folder).exists():
+                    rename(repository / folder, old / folder)
+                if folder in folders:
+                    rename(staged / folder, repository / folder)
+        except OSError as error:
+            raise RepositoryError(
+                f"{repository}: {folder} cannot be replaced: {error.strerror}"
+            ) from error
+        yield
+        undo.pop_all()

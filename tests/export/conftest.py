@@ -1,7 +1,7 @@
 """Tiny checkpoints of every family with random weights, and their exports; made once a session."""
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -61,14 +61,30 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("model_repository")
 
 
+class Exports(Mapping[str, ExportReport]):
+    """Architecture to the report of its fp32 export, which is made when it is asked for."""
+
+    def __init__(self, checkpoints: Mapping[str, Path], repository: Path) -> None:
+        self._checkpoints, self._repository = checkpoints, repository
+        self._made: dict[str, ExportReport] = {}
+
+    def __getitem__(self, architecture: str) -> ExportReport:
+        if architecture not in self._made:
+            checkpoint = self._checkpoints[architecture]
+            self._made[architecture] = export_clip(checkpoint, self._repository)
+        return self._made[architecture]
+
+    def __iter__(self) -> Iterator[str]:
+        return (architecture for architecture in self._checkpoints if architecture not in BLIP2)
+
+    def __len__(self) -> int:
+        return len(self._checkpoints) - len(BLIP2)
+
+
 @pytest.fixture(scope="session")
-def exports(checkpoints: Mapping[str, Path], repository: Path) -> Mapping[str, ExportReport]:
-    """Architecture to the report of its fp32 export; all but BLIP-2's."""
-    return {
-        architecture: export_clip(checkpoint, repository)
-        for architecture, checkpoint in checkpoints.items()
-        if architecture not in BLIP2
-    }
+def exports(checkpoints: Mapping[str, Path], repository: Path) -> Exports:
+    """All but BLIP-2's, in `repository`."""
+    return Exports(checkpoints, repository)
 
 
 @pytest.fixture(scope="session")

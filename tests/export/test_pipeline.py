@@ -1,6 +1,7 @@
 """From a checkpoint to encoders that a gateway serves."""
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from triptych_export.precision import SCHEMES
 from triptych_export.report import ExportReport
 from triptych_export.samples import draw_pictures
 from triptych_server.engines.encoders.spec import Role
+from triptych_server.settings import SHIPPED_REPOSITORY
 
 CONTRASTIVE = ["clip-vit-b32", "chinese-clip-vit-b16", "siglip-b16-224"]
 EVERY = [*CONTRASTIVE, "dinov2-base"]
@@ -60,7 +62,8 @@ def test_the_gateway_understands_every_config(
 def test_preprocessing_is_that_of_each_checkpoint(
     exports: Mapping[str, ExportReport], repository: Path
 ) -> None:
-    edges = {name: read_spec(repository / f"{name}-image").image for name in exports}
+    images = {name: report.encoders[0].folder for name, report in exports.items()}
+    edges = {name: read_spec(repository / folder).image for name, folder in images.items()}
     assert {name: image and image.shortest_edge for name, image in edges.items()} == {
         "clip-vit-b32": 32,
         "chinese-clip-vit-b16": 32,
@@ -85,7 +88,8 @@ def test_the_gateway_resizes_as_the_checkpoints_processor_does(
     processor = AutoImageProcessor.from_pretrained(checkpoints[architecture], backend="pil")
     pictures = draw_pictures(6, seed=7)
     own = np.stack(processor(pictures, do_rescale=False, do_normalize=False)["pixel_values"])
-    pixels = gateway_pixels(pictures, read_spec(repository / f"{architecture}-image"))
+    folder = repository / exports[architecture].encoders[0].folder
+    pixels = gateway_pixels(pictures, read_spec(folder))
     difference = np.abs(pixels.transpose(0, 3, 1, 2).astype(int) - own)
     assert difference.mean(axis=(1, 2, 3)).max() < 0.1
     assert difference.max() <= 3
@@ -99,7 +103,7 @@ def test_served_logits_equal_those_of_transformers(
     architecture: str,
 ) -> None:
     """The whole way: the gateway's preprocessing, the ONNX towers, the scale and the bias."""
-    spec = read_spec(repository / f"{architecture}-image")
+    spec = read_spec(repository / exports[architecture].encoders[0].folder)
     assert spec.scoring is not None
     # Pictures of the encoder's size, so that no resampling blurs the comparison.
     pictures = [picture.resize((32, 32)) for picture in draw_pictures(3, seed=5)]
@@ -129,7 +133,7 @@ def reference_logits(checkpoint: Path, pictures: list[Image.Image]) -> np.ndarra
 def test_dinov2_gives_the_normalised_class_token(
     exports: Mapping[str, ExportReport], checkpoints: Mapping[str, Path], repository: Path
 ) -> None:
-    spec = read_spec(repository / "dinov2-base-image")
+    spec = read_spec(repository / exports["dinov2-base"].encoders[0].folder)
     pictures = [Image.new("RGB", (36, 36), colour) for colour in ("red", "navy", "white")]
     features = run(repository / spec.name, {"pixels": gateway_pixels(pictures, spec)})
     model = Dinov2Model.from_pretrained(checkpoints["dinov2-base"]).eval()
@@ -170,11 +174,20 @@ def test_a_network_that_sees_no_difference_is_refused(
 def test_a_taken_name_is_refused_unless_overwritten(
     exports: Mapping[str, ExportReport], checkpoints: Mapping[str, Path], repository: Path
 ) -> None:
-    config = repository / "dinov2-base-image" / "config.pbtxt"
+    config = repository / exports["dinov2-base"].encoders[0].folder / "config.pbtxt"
     before = config.read_text()
     with pytest.raises(RepositoryError, match="dinov2-base-image is there already"):
         export_clip(checkpoints["dinov2-base"], repository)
     assert config.read_text() == before
+
+
+def test_encoders_of_the_overwritten_checkpoint_are_gone(
+    checkpoints: Mapping[str, Path], tmp_path: Path
+) -> None:
+    for folder in ("miniworld-clip-image", "miniworld-clip-text"):
+        shutil.copytree(SHIPPED_REPOSITORY / folder, tmp_path / folder)
+    export_clip(checkpoints["dinov2-base"], tmp_path, name="miniworld-clip", overwrite=True)
+    assert [folder.name for folder in tmp_path.iterdir()] == ["miniworld-clip-image"]
 
 
 def test_the_report_is_json_and_states_figures_and_floors(
