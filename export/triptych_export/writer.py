@@ -1,5 +1,6 @@
 """Write the folder of an encoder, if its graph is as close to the checkpoint as it must be."""
 
+import hashlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ class EncoderWriter:
         graph = self._write_version(encoder, output, samples, shapes, folder / VERSION)
         shape = samples[0].reference.shape[1:]
         tensor = Tensor(output, "float32", (-1, *shape))
-        config = self._config(encoder, folder.name, inputs, tensor, shapes, graph)
+        config = self._config(encoder, folder, inputs, tensor, shapes, graph)
         (folder / "config.pbtxt").write_text(config)
         for name, content in encoder.files().items():
             (folder / name).write_bytes(content)
@@ -134,7 +135,7 @@ class EncoderWriter:
     def _config(
         self,
         encoder: Encoder,
-        name: str,
+        folder: Path,
         inputs: Sequence[Tensor],
         output: Tensor,
         shapes: Sequence[Profile],
@@ -158,16 +159,18 @@ class EncoderWriter:
             parameters["logit_bias"] = repr(scoring.logit_bias)
         # Requests can be joined only along an axis that all inputs have.
         batched = len({axes[0] for axes in encoder.axes.values()}) == 1
-        accelerated = self.storage.format is Format.TENSORRT and self.builder is None
+        accelerator = None
+        if self.storage.format is Format.TENSORRT and self.builder is None:
+            accelerator = _accelerator(whole(shapes), _digest(folder / VERSION))
         return config_text(
-            name,
+            folder.name,
             inputs,
             output,
             parameters,
             self.batching,
             batched=batched,
             plan_profiles=0 if self.builder is None else len(shapes),
-            accelerator=_accelerator(whole(shapes)) if accelerated else None,
+            accelerator=accelerator,
         )
 
 
@@ -180,11 +183,22 @@ def _inputs(encoder: Encoder) -> list[Tensor]:
     return inputs
 
 
-def _accelerator(shapes: Profile) -> dict[str, str]:
+def _digest(version: Path) -> str:
+    """16 digits of a sha256 over what servers load."""
+    digest = hashlib.sha256()
+    for path in sorted(version.iterdir()):
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()[:16]
+
+
+def _accelerator(shapes: Profile, digest: str) -> dict[str, str]:
     """Options of ONNX Runtime's TensorRT provider.
 
     They set no `precision_mode`: without one the provider obeys the types of the graph. It has no
-    option against TF32, in which GPUs multiply fp32 with fp16's precision and fp32's range.
+    option against TF32, in which GPUs multiply fp32 with fp16's precision and fp32's range. Names
+    of cached engines begin with `digest`, because the provider itself tells networks apart by the
+    names of their nodes alone, which two checkpoints of one architecture share.
     """
     return {
         "max_workspace_size_bytes": str(WORKSPACE),
@@ -193,4 +207,5 @@ def _accelerator(shapes: Profile) -> dict[str, str]:
         "trt_profile_max_shapes": written(shapes.greatest),
         "trt_engine_cache_enable": "1",
         "trt_engine_cache_path": ENGINE_CACHE,
+        "trt_engine_cache_prefix": digest,
     }

@@ -11,6 +11,7 @@ from triptych_export.errors import PlanError
 from triptych_export.pipeline import export_clip
 from triptych_export.plan import TRTEXEC_DIRECTORY, Trtexec, find_builder
 from triptych_export.profiles import Profile
+from triptych_export.random_checkpoint import TINY, write_random_checkpoint
 from triptych_server.engines.encoders.onnx import OnnxEngine
 
 pytestmark = pytest.mark.skipif(
@@ -102,6 +103,14 @@ def test_a_failing_build_leaves_the_repository_as_it_was(
     assert list(repository.iterdir()) == []
 
 
+def read_accelerator(folder: Path) -> Mapping[str, str]:
+    config = read_config(folder)
+    assert config.backend == "onnxruntime"
+    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
+    assert accelerator.name == "tensorrt"
+    return dict(accelerator.parameters)
+
+
 async def test_without_tensorrt_tritons_accelerator_runs_the_graph(
     checkpoints: Mapping[str, Path], tmp_path: Path
 ) -> None:
@@ -109,14 +118,24 @@ async def test_without_tensorrt_tritons_accelerator_runs_the_graph(
     assert "no TensorRT plans, for neither the tensorrt package nor trtexec" in str(report)
     folder = tmp_path / report.encoders[0].folder
     assert [file.name for file in (folder / "1").iterdir()] == ["model.onnx"]
-    config = read_config(folder)
-    assert config.backend == "onnxruntime"
-    (accelerator,) = config.optimization.execution_accelerators.gpu_execution_accelerator
-    assert accelerator.name == "tensorrt"
-    assert accelerator.parameters["trt_profile_max_shapes"] == "pixels:64x32x32x3"
-    assert "precision_mode" not in accelerator.parameters  # it would overrule the graph's types
+    options = read_accelerator(folder)
+    assert options["trt_profile_max_shapes"] == "pixels:64x32x32x3"
+    assert "precision_mode" not in options  # it would overrule the graph's types
     assert read_spec(folder).precision == "fp16"
     engine = OnnxEngine(tmp_path, threads=1, queue_rows=8)
     await engine.load()
     await engine.ready(folder.name)
     await engine.close()
+
+
+def test_other_weights_have_other_cached_engines(
+    checkpoints: Mapping[str, Path], tmp_path: Path
+) -> None:
+    """The accelerator itself would take the one for the other: their nodes have the same names."""
+    write_random_checkpoint("dinov2-base", tmp_path / "finetuned", size=TINY, seed=1)
+    prefixes = set()
+    for checkpoint in (checkpoints["dinov2-base"], tmp_path / "finetuned"):
+        report = export_clip(checkpoint, tmp_path / "models", format="tensorrt")
+        options = read_accelerator(tmp_path / "models" / report.encoders[0].folder)
+        prefixes.add(options["trt_engine_cache_prefix"])
+    assert len(prefixes) == 2
