@@ -47,10 +47,18 @@ def find_builder() -> PlanBuilder | None:
 
 
 def timing_cache() -> Path:
-    """Where TensorRT remembers how fast operators were, so that the next build is short."""
+    """Where TensorRT remembers how fast operators were, so that the next build is short.
+
+    Raises `PlanError` where no such place can be made.
+    """
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = root / "triptych" / "tensorrt.timing"
-    cache.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanError(
+            f"{cache.parent}: cannot be made: {error.strerror}; XDG_CACHE_HOME names another place"
+        ) from error
     return cache
 
 
@@ -134,22 +142,30 @@ class PythonBuilder:
                 f"{error.node_name()} ({error.node_operator()}): {error.desc()}" for error in errors
             )
             raise PlanError(f"TensorRT cannot parse the graph: {told}")
+        cache = timing_cache()
+        config = self._config(builder, profiles, cache)
+        built = builder.build_serialized_network(network, config)
+        if built is None:
+            raise PlanError(f"TensorRT cannot build the plan: {'; '.join(log.errors)}")
+        plan.write_bytes(built)
+        cache.write_bytes(config.get_timing_cache().serialize())
+
+    def _config(self, builder: Any, profiles: Sequence[Profile], cache: Path) -> Any:
+        trt = self._trt
         config = builder.create_builder_config()
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, WORKSPACE)
         config.clear_flag(trt.BuilderFlag.TF32)  # what stays fp32 was compared as fp32
-        stored = timing_cache()
-        cache = config.create_timing_cache(stored.read_bytes() if stored.is_file() else b"")
-        config.set_timing_cache(cache, ignore_mismatch=False)
+        for content in (cache.read_bytes() if cache.is_file() else b"", b""):
+            timings = config.create_timing_cache(content)
+            # What another version or another GPU left behind is refused.
+            if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+                break
         for shapes in profiles:
             profile = builder.create_optimization_profile()
             for name, least in shapes.least.items():
                 profile.set_shape(name, least, shapes.preferred[name], shapes.greatest[name])
             config.add_optimization_profile(profile)
-        built = builder.build_serialized_network(network, config)
-        if built is None:
-            raise PlanError(f"TensorRT cannot build the plan: {'; '.join(log.errors)}")
-        plan.write_bytes(built)
-        stored.write_bytes(config.get_timing_cache().serialize())
+        return config
 
 
 def _log(trt: Any) -> Any:
