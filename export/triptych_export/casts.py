@@ -18,10 +18,11 @@ from onnx import TensorProto, helper, numpy_helper
 from triptych_export.layers import layer_of
 from triptych_export.parity import Precision
 
-# Sums of squares and exponentials leave fp16's range or both types' resolution; the rest either
-# makes values out of none or would be rounded before it is compared or counted.
+# Sums of squares and exponentials leave fp16's range or both types' resolution; the scales of a
+# Resize are fp32 whatever it resizes; the rest either makes values out of none or would be rounded
+# before it is compared or counted.
 _FP32_OPERATORS = frozenset(
-    {"LayerNormalization", "Softmax", "ReduceL2", "Clip", "Div"}
+    {"LayerNormalization", "Softmax", "ReduceL2", "Clip", "Div", "Resize"}
     | {"Cast", "Constant", "ConstantOfShape", "Range"}
 )
 
