@@ -30,23 +30,24 @@ Repository: TypeAlias = Annotated[Path, typer.Option(help="Model repository to w
 Name: TypeAlias = Annotated[
     str | None, typer.Option(help="Name of the model; default: the checkpoint's.")
 ]
-StoredAs: TypeAlias = Annotated[
+Precise: TypeAlias = Annotated[
     Precision, typer.Option(help="How weights and products are stored; bf16 needs a GPU.")
 ]
-Stored: TypeAlias = Annotated[
+StoredAs: TypeAlias = Annotated[
     Format,
     typer.Option(
         "--format",
-        help="ONNX graphs, or TensorRT plans (where there is no TensorRT: ONNX graphs that Triton "
-        "accelerates with its own).",
+        help="ONNX graphs, or TensorRT plans, which run on this kind of GPU alone. Where neither "
+        "the tensorrt package nor trtexec is there: ONNX graphs that Triton builds plans of.",
     ),
 ]
 KeepFp32: TypeAlias = Annotated[
     str,
     typer.Option(
         metavar="auto|NAME,...",
-        help="Layers of fp16 or bf16 encoders that stay in fp32; auto finds the fewest that it "
-        "takes to be like the checkpoint.",
+        help="Layers that stay in fp32 where the others are fp16 or bf16, by the names of their "
+        "modules, such as vision_model.encoder.layers.3.mlp; auto finds the fewest that make the "
+        "encoder pass.",
     ),
 ]
 Revision: TypeAlias = Annotated[str | None, typer.Option(help="Branch, tag or commit of a hub id.")]
@@ -63,7 +64,9 @@ Calibration: TypeAlias = Annotated[
         help="Pictures to compare on, and to take the ranges of int8 from; default: drawn ones.",
     ),
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option(help="Replace a model of that name.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option(help="Replace a model of that name, and its encoders of another checkpoint.")
+]
 AsJson: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 
 
@@ -72,8 +75,8 @@ def clip(
     checkpoint: Checkpoint,
     repository: Repository,
     name: Name = None,
-    precision: StoredAs = Precision.FP32,
-    format: Stored = Format.ONNX,
+    precision: Precise = Precision.FP32,
+    format: StoredAs = Format.ONNX,
     keep_fp32: KeepFp32 = "",
     revision: Revision = None,
     max_batch_size: MaxBatchSize = 64,
@@ -125,7 +128,7 @@ def blip2(
         Literal["fp32", "fp16", "bf16"],
         typer.Option(help="How the encoders' weights and products are stored; bf16 needs a GPU."),
     ] = "fp32",
-    format: Stored = Format.ONNX,
+    format: StoredAs = Format.ONNX,
     keep_fp32: KeepFp32 = "",
     revision: Revision = None,
     max_batch_size: MaxBatchSize = 64,

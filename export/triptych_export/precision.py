@@ -1,4 +1,4 @@
-"""Integer versions of an fp32 graph; those of 16 bits are in `mixed`."""
+"""An fp32 graph as it is and as int8; 16 bits are the matter of `mixed`."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
