@@ -5,12 +5,15 @@ Sources, the later ones win: defaults, a TOML file (`--config`), environment var
 """
 
 import os
+import re
+import tomllib
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -60,7 +63,6 @@ class Settings(BaseSettings):
     repository: Path = Field(SHIPPED_REPOSITORY, description="Model repository.")
     encoders: str = Field(
         "onnx",
-        pattern=r"^(onnx|triton://[^/\s]+)$",
         description="`onnx`, `triton://HOST:PORT` for all addresses of a name, or "
         "`triton://IP:PORT,IP:PORT`.",
     )
@@ -138,6 +140,13 @@ class Settings(BaseSettings):
             return [name for part in value.split(",") if (name := part.strip())]
         return value
 
+    @field_validator("encoders")
+    @classmethod
+    def _names_an_engine(cls, value: str) -> str:
+        if not re.fullmatch(r"onnx|triton://[^/\s]+", value):
+            raise ValueError("must be onnx, triton://HOST:PORT or triton://IP:PORT,IP:PORT")
+        return value
+
     @field_validator("remote_generators")
     @classmethod
     def _each_has_a_server(
@@ -172,8 +181,27 @@ class Settings(BaseSettings):
             read = _WithFile(**given)
             return cls.model_construct(**{name: getattr(read, name) for name in cls.model_fields})
         except ValidationError as error:
-            faults = {
-                ".".join(map(str, e["loc"])): e["msg"].removeprefix("Value error, ")
-                for e in error.errors()
-            }
+            faults = {".".join(map(str, e["loc"])): _told(e) for e in error.errors()}
             raise SettingsError(faults) from None
+        except tomllib.TOMLDecodeError as error:
+            raise ValueError(f"{config} is no TOML: {error}") from None
+
+
+def _told(error: ErrorDetails) -> str:
+    """What is wrong with a setting, without its value: that may be a secret."""
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such setting"
+        case "missing":
+            return "is missing"
+        case "string_pattern_mismatch":
+            return f"must match {error['ctx']['pattern']}"
+        case "too_short":
+            return "must not be empty"
+        case "tuple_type":
+            return "must be a list"
+        case "int_parsing" | "int_type" | "int_from_float":
+            return "must be a whole number"
+        case _:
+            message = error["msg"].removeprefix("Value error, ")
+            return message.replace("Input should be", "must be")

@@ -120,3 +120,28 @@ def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
     table = '[[remote_generators]]\nname = "a"\nurls = ["http://c"]\n'
     with pytest.raises(SettingsError, match="more than one has the name a"):
         load(tmp_path, table * 2)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("colour = 1", "colour: there is no such setting"),
+        ('port = "x"', "port: must be a whole number"),
+        ("port = 65536", "port: must be less than or equal to 65535"),
+        ("generator = 5", "generator: must be a list"),
+        ('services = ""', "services: must not be empty"),
+        ('services = "embed"', "services.0: must be 'embedding', 'search' or 'vision_language'"),
+        ('encoders = "http://one"', "encoders: must be onnx, triton://HOST:PORT"),
+        ('[[remote_generators]]\nurls = ["http://c"]', "remote_generators.0.name: is missing"),
+        ("port = = 1", "gateway.toml is no TOML: .*line 1"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words(tmp_path: Path, content: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        load(tmp_path, content)
+
+
+def test_key_in_the_file_is_refused_and_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="generator_api_key: there is no such") as caught:
+        load(tmp_path, 'generator_api_key = "secret"')
+    assert "secret" not in str(caught.value)
