@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from triptych_server.capabilities.embedding import Embedded, Embedder
 from triptych_server.capabilities.encoding import Patches
 from triptych_server.capabilities.matching import Matcher, Picture
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.encoders import Role

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.encoding import Encoding
-from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.outcomes import outcome
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.engines.encoders import Inference, Role

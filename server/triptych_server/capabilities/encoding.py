@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Role, Tensors
 from triptych_server.errors import Internal, InvalidArgument, Unavailable
 from triptych_server.media.content import Image

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from triptych_server.capabilities.encoding import Encoding, Patches
-from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.tasks import Task, roles_for
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.engines.encoders import EncoderSpec, Role, Tensors

@@ -8,7 +8,8 @@ from triptych_server.capabilities.chat_form import ChatForm
 from triptych_server.capabilities.completion_form import CompletionForm
 from triptych_server.capabilities.completions import Progress
 from triptych_server.capabilities.forms import Draft, Form
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.generators.protocol import Delta, Generator, Prompt, Sampling, Scores
 from triptych_server.engines.generators.spec import GeneratorSpec

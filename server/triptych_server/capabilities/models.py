@@ -3,24 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from triptych_server.capabilities.agreement import encoders_disagree, generators_disagree
+from triptych_server.capabilities.model import Model, Parts, read_model
 from triptych_server.capabilities.tasks import WRITING, Task, roles_for
 from triptych_server.capabilities.unread import Unread
-from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Role, Scoring
+from triptych_server.engines.encoders import EncoderEngine, EncoderSpec
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
-from triptych_server.errors import (
-    FailedPrecondition,
-    InvalidArgument,
-    NotFound,
-    TriptychError,
-    Unavailable,
-)
-from triptych_server.media.text import TextTokenizer
+from triptych_server.errors import NotFound, TriptychError, Unavailable
 
 T = TypeVar("T")
 
@@ -28,107 +20,6 @@ T = TypeVar("T")
 ANSWER_S = 2.0
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A checkpoint that can be named in requests. Its encoders share one space."""
-
-    name: str
-    specs: Sequence[EncoderSpec]
-    encoders: Mapping[Role, EncoderSpec]
-    tokenizers: Mapping[Role, TextTokenizer]
-    generator: GeneratorSpec | None
-    # Encoder name -> why it cannot be used, whatever its engine says.
-    faults: Mapping[str, str]
-    # The same for the generator; empty without fault.
-    generator_fault: str
-    # What may be of this model.
-    unread: Unread
-
-    @property
-    def family(self) -> str:
-        return self._any.family
-
-    @property
-    def source(self) -> str:
-        return self._any.source
-
-    @property
-    def space(self) -> str:
-        return self._any.space
-
-    @property
-    def dimension(self) -> int:
-        """Numbers of a vector; 0 if it does not embed."""
-        return max((spec.dimension for spec in self.specs), default=0)
-
-    @property
-    def scoring(self) -> Scoring | None:
-        return next((spec.scoring for spec in self.specs if spec.scoring), None)
-
-    def can(self, task: Task) -> bool:
-        """Whether it has the parts for a task, in order or not."""
-        encodes = bool(roles_for(task, self.encoders))
-        if task not in WRITING:
-            return encodes
-        if self.generator is None:
-            return False
-        talks = task is Task.CHAT and self.generator.instructions is not None
-        return encodes or talks or self.generator.max_pictures > 0
-
-    def check_can(self, task: Task) -> None:
-        """Raise `FailedPrecondition` if it lacks parts for the task, or `Unavailable` if it may
-        have them and they cannot be read."""
-        if self.can(task):
-            return
-        self.unread.check(task)
-        others = " and ".join(other for other in Task if self.can(other)) or "nothing"
-        raise FailedPrecondition(
-            f"the model {self.name!r} does not serve {task}; it serves {others}",
-            reason="TASK_NOT_SUPPORTED",
-            field="model",
-        )
-
-    def encoder(self, role: Role) -> EncoderSpec:
-        """The encoder of a role.
-
-        Raises `Unavailable` if it cannot be used, or may be one that cannot be read,
-        `InvalidArgument` about `text` or `image` if the model embeds, but not these, and
-        `FailedPrecondition` if it has no such encoder.
-        """
-        if role in self.encoders:
-            encoder = self.encoders[role]
-            if encoder.name in self.faults:
-                raise Unavailable(self.faults[encoder.name], reason="ENCODER_NOT_USABLE")
-            return encoder
-        self.unread.check(Task.EMBED)  # encoders alone
-        if role in (Role.IMAGE, Role.TEXT):
-            self.check_can(Task.EMBED)
-            kind = "text" if role is Role.TEXT else "image"
-            raise InvalidArgument(
-                kind, f"the model {self.name!r} takes no {kind}", reason="MODALITY_NOT_SUPPORTED"
-            )
-        raise FailedPrecondition(
-            f"the model {self.name!r} has no encoder of the role {role}",
-            reason="TASK_NOT_SUPPORTED",
-            field="model",
-        )
-
-    @property
-    def _any(self) -> EncoderSpec | GeneratorSpec:
-        if self.specs:
-            return self.specs[0]
-        assert self.generator is not None, "a model has a part at least"
-        return self.generator
-
-
-@dataclass(frozen=True, slots=True)
-class _Parts:
-    """What was found under one model's name."""
-
-    encoders: list[EncoderSpec] = field(default_factory=list)
-    generators: list[GeneratorSpec] = field(default_factory=list)
 
 
 class ModelCatalog:
@@ -157,13 +48,13 @@ class ModelCatalog:
         self._generators: Mapping[str, Generator] = {}
         self._described: dict[str, GeneratorSpec] = {}
         self._defaults = dict(defaults or {})
-        self._parts: dict[str, _Parts] = {}
+        self._parts: dict[str, Parts] = {}
         self._models: dict[str, Model] = {}
         self._unread = Unread()
 
     async def refresh(self) -> None:
         """Read every spec again; models that did not change are kept."""
-        parts: dict[str, _Parts] = {}
+        parts: dict[str, Parts] = {}
         unread_encoders: dict[str, str] = {}
         for name in await self._engine.encoders():
             try:
@@ -171,13 +62,13 @@ class ModelCatalog:
             except TriptychError as error:
                 unread_encoders[name] = error.message
                 continue
-            parts.setdefault(encoder.model, _Parts()).encoders.append(encoder)
+            parts.setdefault(encoder.model, Parts()).encoders.append(encoder)
         generators = {generator.name: generator for generator in self._source}
         unread = Unread(unread_encoders, await self._describe(generators), self._silent())
         for name in generators:
             if name not in unread.generators:
                 generator = self._described[name]
-                parts.setdefault(generator.model, _Parts()).generators.append(generator)
+                parts.setdefault(generator.model, Parts()).generators.append(generator)
         models = {
             name: await self._kept_or_read(name, found, unread)
             for name, found in sorted(parts.items())
@@ -279,42 +170,18 @@ class ModelCatalog:
     def _able(self, task: Task) -> Sequence[str]:
         return [name for name, model in self._models.items() if model.can(task)]
 
-    async def _kept_or_read(self, name: str, parts: _Parts, unread: Unread) -> Model:
+    async def _kept_or_read(self, name: str, parts: Parts, unread: Unread) -> Model:
         known = self._models.get(name)
         unchanged = (self._parts.get(name), self._unread) == (parts, unread)
         if known and unchanged and not known.faults and not known.generator_fault:
             return known
-        model = await asyncio.to_thread(self._read, name, parts, unread)
+        model = await asyncio.to_thread(read_model, name, parts, self._assets, unread)
         if not known or known.faults != model.faults:
             for reason in model.faults.values():
                 _log.error("%s", reason)
         if model.generator_fault and (not known or known.generator_fault != model.generator_fault):
             _log.error("%s", model.generator_fault)
         return model
-
-    def _read(self, name: str, parts: _Parts, unread: Unread) -> Model:
-        specs = parts.encoders
-        faults: dict[str, str] = {}
-        tokenizers: dict[Role, TextTokenizer] = {}
-        for spec in specs:
-            if spec.text is None:
-                continue
-            try:
-                tokenizers[spec.role] = TextTokenizer.read(self._assets, spec.name, spec.text)
-            except ValueError as error:
-                faults[spec.name] = str(error)
-        if reason := encoders_disagree(name, specs):
-            faults = {spec.name: reason for spec in specs}
-        return Model(
-            name=name,
-            specs=specs,
-            encoders={spec.role: spec for spec in specs},
-            tokenizers=tokenizers,
-            generator=next(iter(parts.generators), None),
-            faults=faults,
-            generator_fault=generators_disagree(name, parts.generators, specs),
-            unread=unread,
-        )
 
 
 async def _in_time(answer: Awaitable[T], who: str) -> T:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.encoders import Scoring
 from triptych_server.errors import TriptychError

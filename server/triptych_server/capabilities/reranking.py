@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.matching import Matcher
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.queries import RankedHit, Rerank
 from triptych_server.capabilities.tasks import Task
 from triptych_server.capabilities.timing import StageTimes, Stopwatch

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.queries import (
     MAX_DEPTH,
     ItemReference,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from triptych_server.capabilities.encoding import Patches
 from triptych_server.capabilities.forms import Sight
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
-from triptych_server.capabilities.models import Model
+from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Image

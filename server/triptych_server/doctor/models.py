@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from shlex import quote
 
 from triptych_server.capabilities.agreement import encoders_disagree
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import short

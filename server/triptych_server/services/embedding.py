@@ -6,7 +6,8 @@ from typing import Any
 from triptych.v1 import embedding_pb2, embedding_pb2_grpc, media_pb2
 from triptych_server.capabilities.concurrency import Bounds, as_completed
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.ranking import Ranking, Score, rank
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.errors import InvalidArgument, TriptychError, Violation

@@ -4,7 +4,8 @@ import asyncio
 from typing import Any
 
 from triptych.v1 import model_pb2, model_pb2_grpc
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.engines.encoders import EncoderSpec, Role
 from triptych_server.errors import TriptychError
 from triptych_server.services import media, page_tokens

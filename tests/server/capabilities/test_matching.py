@@ -13,7 +13,8 @@ from tiny_blip2 import PATCHES, SIDE, WIDTH, write_matcher
 
 from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.matching import RUN_PAIRS, Matcher
-from triptych_server.capabilities.models import Model, ModelCatalog
+from triptych_server.capabilities.model import Model
+from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import Role
 from triptych_server.engines.encoders.onnx import OnnxEngine
