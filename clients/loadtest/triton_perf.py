@@ -2,7 +2,7 @@
 
 Every encoder of the shipped repository on the Triton that tests start, one row a request: noise for
 pictures and patches, the tokens of a sentence for texts. `make bench-engines` runs it; the report
-is also written to build/bench/perf_analyzer.json.
+is also written to build/bench/triton-perf.json.
 """
 
 import json
@@ -54,7 +54,7 @@ def main(
             table.add_section()
             report[name] = measurements
     console.print(table)
-    path = BUILD / "perf_analyzer.json"
+    path = BUILD / "triton-perf.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(report, indent=2) + "\n")
     console.print(f"report: {path}")

@@ -3,13 +3,14 @@
 64 callers of a full-size ViT-B/32 with random weights, a raw 224x224 picture each, on a Triton with
 an instance a core: through unary Embed calls, and with tritonclient in several ways, of which the
 best counts. The load comes from one process in every case, and shares the cores with the rest.
-All alternate, and medians are compared, since machines are noisy. `make bench-engines` runs it; the
-report is also written to build/bench/triton-throughput.json.
+All alternate, and the ratio is the median of those of neighbouring runs, since machines are noisy.
+`make bench-engines` runs it; the report is also written to build/bench/triton-throughput.json.
 """
 
 import asyncio
 import json
 import multiprocessing
+import operator
 import os
 import statistics
 from concurrent.futures import ProcessPoolExecutor
@@ -67,11 +68,11 @@ def through_gateway(target: str, seconds: float) -> float:
 def report(cores: int, direct: dict[str, list[float]], served: list[float]) -> None:
     """Print the medians and write them down."""
     medians = {name: statistics.median(rates) for name, rates in direct.items()}
-    best = max(medians.values())
-    ratio = statistics.median(served) / best
+    best = max(medians, key=medians.__getitem__)
+    ratio = statistics.median(map(operator.truediv, served, direct[best]))
     table = Table("ViT-B/32 fp32, raw 224x224", "pictures/s", "ratio", title="throughput")
     for name, rate in medians.items():
-        table.add_row(f"tritonclient, {name}", f"{rate:.1f}", f"{rate / best:.2f}")
+        table.add_row(f"tritonclient, {name}", f"{rate:.1f}", f"{rate / medians[best]:.2f}")
     table.add_row(f"gateway, {CALLERS} callers", f"{statistics.median(served):.1f}", f"{ratio:.2f}")
     console.print(table)
     path = BUILD / "triton-throughput.json"
