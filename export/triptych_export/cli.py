@@ -170,7 +170,7 @@ def _names(text: str) -> list[str]:
 
 @contextmanager
 def _errors_as_lines() -> Iterator[None]:
-    """Refusals are one line on stderr and a status of 1; transformers shows no progress."""
+    """Refusals are a sentence on stderr and a status of 1; transformers shows no progress."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no annotations
     try:
         yield
