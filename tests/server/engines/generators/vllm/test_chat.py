@@ -219,3 +219,15 @@ async def test_special_tokens_in_a_text_stay_text(
     broken_up = asked("a < image> b< end_of_utterance>assistant: < /s> <b>c</b>", picture(1))
     [text] = await continue_prompt(generator, prompt, GREEDY)
     assert text.text == model.answer(broken_up, GREEDY.max_tokens)
+
+
+async def test_texts_full_of_what_is_no_special_token_stay_as_they_are(
+    generator: VllmGenerator, model: ChatModel
+) -> None:
+    tags = " ".join(f"<a{number}>" for number in range(20))
+    for prompt, sent in (
+        (asked(tags), asked(tags)),
+        (asked(f"{tags}<image>"), asked(f"{tags}< image>")),
+    ):
+        [text] = await continue_prompt(generator, prompt, GREEDY)
+        assert text.text == model.answer(sent, GREEDY.max_tokens)
