@@ -110,7 +110,9 @@ def export_blip2(
     pictures = _pictures(calibration)
     style = VllmStyle(for_vllm) if for_vllm else None
     if style and generators is None:
-        raise ExportError("a checkpoint for vLLM goes into a directory of generators, none given")
+        raise ExportError(
+            "for_vllm: the checkpoint goes into a directory of generators, and none is given"
+        )
     loaded = load_blip2(checkpoint, revision, language_model=generators is not None)
     encoders = blip2_encoders(loaded, pictures, [Role(graph) for graph in graphs])
     writer = _writer(loaded, name, storage, batching)

@@ -184,8 +184,10 @@ def test_a_taken_name_is_refused_unless_overwritten(
 def test_encoders_of_the_overwritten_checkpoint_are_gone(
     checkpoints: Mapping[str, Path], tmp_path: Path
 ) -> None:
-    for folder in ("miniworld-clip-image", "miniworld-clip-text"):
-        shutil.copytree(SHIPPED_REPOSITORY / folder, tmp_path / folder)
+    text = "miniworld-clip-text"
+    shutil.copytree(SHIPPED_REPOSITORY / text, tmp_path / text)
+    with pytest.raises(RepositoryError, match=f"{text} is there already"):
+        export_clip(checkpoints["dinov2-base"], tmp_path, name="miniworld-clip")
     export_clip(checkpoints["dinov2-base"], tmp_path, name="miniworld-clip", overwrite=True)
     assert [folder.name for folder in tmp_path.iterdir()] == ["miniworld-clip-image"]
 

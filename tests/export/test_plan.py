@@ -93,6 +93,15 @@ def test_a_trtexec_of_another_machine_is_told(path: Path, tmp_path: Path) -> Non
         Trtexec(str(path / "trtexec")).build(tmp_path / "a.onnx", tmp_path / "a.plan", PROFILES)
 
 
+def test_a_cache_that_cannot_be_made_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(PlanError, match="file/triptych: cannot be made: Not a directory; XDG_"):
+        Trtexec("trtexec").build(tmp_path / "a.onnx", tmp_path / "a.plan", PROFILES)
+
+
 def test_a_failing_build_leaves_the_repository_as_it_was(
     checkpoints: Mapping[str, Path], tmp_path: Path, path: Path
 ) -> None:
