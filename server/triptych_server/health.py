@@ -37,6 +37,7 @@ class HealthMonitor:
         self._services = services
         self._required = required
         self._faults: dict[Task, str | None] = {}  # None when all is well
+        self._logged: dict[Task, set[str]] = {}  # since all was well
         self._serving: dict[str, bool] = {}
 
     def serving(self) -> Mapping[str, bool]:
@@ -52,7 +53,7 @@ class HealthMonitor:
         for task, found in zip(tasks, faults, strict=True):
             fault = unread or found
             if task not in self._faults or fault != self._faults[task]:
-                self._log(task, fault)
+                self._tell(task, fault)
             self._faults[task] = fault
         for service, needed in self._services.items():
             await self._publish(service, [needed] if needed else [])
@@ -69,7 +70,16 @@ class HealthMonitor:
         self._serving[service] = serves
         await self._servicer.set(service, _SERVING if serves else _NOT_SERVING)
 
-    def _log(self, task: Task, fault: str | None) -> None:
+    def _tell(self, task: Task, fault: str | None) -> None:
+        """Log a change. A fault that takes turns with another, such as two ways of being silent, is
+        told once."""
+        logged = self._logged.setdefault(task, set())
+        if fault is None:
+            logged.clear()
+        elif fault in logged:
+            return
+        else:
+            logged.add(fault)
         bad = fault is not None and task in self._required
         level = logging.WARNING if bad else logging.INFO
         _log.log(level, "%s: %s", task, fault or "ready")

@@ -1,5 +1,6 @@
 """What health says of a gateway's services, and of the gateway as a whole."""
 
+import logging
 import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,12 +11,17 @@ import pytest
 from calls import MODEL, Refusal
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health_aio
 from language import FUSED, pictures
 
 from triptych.v1 import vision_language_pb2
 from triptych.v1.vision_language_pb2_grpc import VisionLanguageServiceStub
 from triptych_server.app import EMBEDDING, SEARCH, VISION_LANGUAGE, Gateway
 from triptych_server.app import MODEL as MODELS
+from triptych_server.capabilities.models import ModelCatalog
+from triptych_server.capabilities.tasks import Task
+from triptych_server.engines.encoders.onnx import OnnxEngine
+from triptych_server.health import HealthMonitor
 from triptych_server.settings import Settings
 
 SERVICES = ("", EMBEDDING, MODELS, SEARCH, VISION_LANGUAGE)
@@ -111,3 +117,21 @@ async def test_generators_lie_where_they_are_said_to(folder: Path, tmp_path: Pat
     with pytest.raises(ValueError, match="no directory"):
         async with serving(folder, tmp_path / "nowhere"):
             pass
+
+
+async def test_faults_that_take_turns_are_logged_once_each(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = OnnxEngine(tmp_path, threads=1, queue_rows=1)
+    await engine.load()
+    silent: dict[str, str] = {}
+    catalog = ModelCatalog(engine, tmp_path, silent=lambda: silent)
+    servicer = health_aio.HealthServicer()
+    monitor = HealthMonitor(servicer, catalog, {VISION_LANGUAGE: Task.CHAT}, [Task.CHAT])
+    with caplog.at_level(logging.INFO, "triptych_server.health"):
+        for reason in ("does not answer", "is silent", "does not answer", "is silent"):
+            silent["server"] = reason
+            await monitor.check()
+    await engine.close()
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["chat: does not answer", "chat: is silent"]
