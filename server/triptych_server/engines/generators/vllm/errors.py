@@ -54,14 +54,14 @@ def error_of(status: int, body: bytes | str) -> Exception:
     """What an answer of `status` other than OK says, or an error within a stream of chunks."""
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     message, parameter = _told(content)
     match status:
         case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
             return EndpointError("it refuses the API key")
         case HTTPStatus.NOT_FOUND:
-            return EndpointError(message or "it does not know the model")
+            return EndpointError(message or "it answers 404: is it a vLLM?")
         case HTTPStatus.TOO_MANY_REQUESTS:
             return EndpointError("it has too many requests")
         case HTTPStatus.NOT_IMPLEMENTED:

@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": error})
 
     def _answer(self, status: HTTPStatus, content: Any) -> None:
-        body = json.dumps(content).encode()
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -100,6 +100,19 @@ async def test_a_list_of_models_in_another_form_is_unavailable(
     with pytest.raises(Unavailable, match="in no form that vLLM has"):
         await generator.ready()
     await generator.close()
+
+
+@pytest.mark.parametrize("content", [b"<html>", b"\xff\xfe", b"[" * 200_000])
+async def test_what_is_no_json_is_unavailable(stranger: Stranger, content: bytes) -> None:
+    stranger.answers["/health"] = stranger.answers["/v1/models"] = content
+    generator = await remote(Style.CHAT, stranger.url)
+    with pytest.raises(Unavailable, match="no JSON"):
+        await generator.ready()
+    await generator.close()
+    servers = ServedModels([stranger.url], "")
+    with pytest.raises(Unavailable, match="no JSON"):
+        await servers.ask()
+    await servers.close()
 
 
 async def test_what_a_server_says_of_its_failure_is_in_no_log(
