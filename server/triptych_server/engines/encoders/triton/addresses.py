@@ -5,7 +5,9 @@ import ipaddress
 import socket
 import time
 from collections.abc import Sequence
+from typing import Any
 
+from triptych_server.address import address
 from triptych_server.errors import Unavailable
 
 RESOLVE_EVERY_S = 1.0
@@ -34,34 +36,41 @@ class Addresses:
         self._host, self._port = parts[0]
         self._known: tuple[Address, ...] = ()
         if self.fixed:
-            self._known = tuple(dict.fromkeys(_address(*part) for part in parts))
-        self._resolved_at = -RESOLVE_EVERY_S
-        self._resolving = asyncio.Lock()
+            self._known = tuple(dict.fromkeys(address(*part) for part in parts))
+        self._lookup: asyncio.Future[Any] | None = None
+        self._began_at = 0.0
 
     async def resolve(self) -> tuple[Address, ...]:
         """The addresses now, in order. While the name cannot be resolved they are the last ones
         known; raises `Unavailable` without any."""
         if self.fixed:
             return self._known
-        async with self._resolving:
-            if time.monotonic() - self._resolved_at >= RESOLVE_EVERY_S:
-                await self._look_up()
-                self._resolved_at = time.monotonic()
+        now = time.monotonic()
+        # At most one look-up at a time: a name server that is silent holds up a thread for each.
+        if self._lookup is None or (
+            self._lookup.done() and now - self._began_at >= RESOLVE_EVERY_S
+        ):
+            looked_up = asyncio.get_running_loop().getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM
+            )
+            self._lookup, self._began_at = asyncio.ensure_future(looked_up), now
+        patience_s = max(self._began_at + RESOLVE_TIMEOUT_S - now, 0)
+        await asyncio.wait([self._lookup], timeout=patience_s)
+        fault = self._learn(self._lookup)
+        if not self._known:
+            raise Unavailable(f"{self._host} cannot be resolved: {fault}")
         return self._known
 
-    async def _look_up(self) -> None:
-        loop = asyncio.get_running_loop()
-        looked_up = loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-        try:
-            found = await asyncio.wait_for(looked_up, RESOLVE_TIMEOUT_S)
-        except (OSError, TimeoutError) as error:
-            if not self._known:
-                cause = error or "the name server does not answer"
-                raise Unavailable(f"{self._host} cannot be resolved: {cause}") from error
-            return
-        ipv4 = [info for info in found if info[0] is socket.AF_INET]
-        hosts = {str(info[4][0]) for info in ipv4 or found}
-        self._known = tuple(sorted(_address(host, self._port) for host in hosts))
+    def _learn(self, lookup: asyncio.Future[Any]) -> str:
+        """Take what was found, or say why nothing was."""
+        if not lookup.done():
+            return "the name server does not answer"
+        if error := lookup.exception():  # a name may also be none, which is no OSError
+            return str(error)
+        ipv4 = [info for info in lookup.result() if info[0] is socket.AF_INET]
+        hosts = {info[4][0] for info in ipv4 or lookup.result()}
+        self._known = tuple(sorted(address(host, self._port) for host in hosts))
+        return ""
 
 
 def target(addresses: Sequence[Address]) -> str:
@@ -85,7 +94,3 @@ def _ip_version(host: str) -> int | None:
         return ipaddress.ip_address(host).version
     except ValueError:
         return None
-
-
-def _address(host: str, port: int) -> Address:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -3,8 +3,10 @@
 import asyncio
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
+from google.protobuf.message import Message
 from grpc import aio
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -48,12 +50,14 @@ GRACE_S = 5.0  # for RPCs that are out when their set of Tritons changes
 
 
 class Client:
-    """RPCs that take turns among some Tritons; they fail with `grpc.RpcError`."""
+    """RPCs that take turns among some Tritons. They fail with `grpc.RpcError`, or with `Unserved`
+    when the client is closed meanwhile or the answer is none of a Triton's."""
 
     def __init__(self, addresses: Sequence[Address]) -> None:
+        self._addresses = addresses
         self._channel = aio.insecure_channel(target(addresses), CHANNEL_OPTIONS)
-        # Triton's own stub, of what is asked about models. It would encode tensors slowly.
-        self.models: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._stub: Any = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        # Triton's own stub would encode tensors slowly.
         self._infer: Any = self._channel.unary_unary(
             "/inference.GRPCInferenceService/ModelInfer",
             response_deserializer=service_pb2.ModelInferResponse.FromString,
@@ -61,20 +65,29 @@ class Client:
         self._closing = False
 
     async def infer(self, request: bytes, timeout_s: float) -> Any:
-        """Send an encoded ModelInferRequest; returns the ModelInferResponse. Raises `Unserved` when
-        the client is closed meanwhile."""
+        """Send an encoded ModelInferRequest; returns the ModelInferResponse."""
+        return await self._answer(self._infer(request, timeout=timeout_s))
+
+    async def ask(self, rpc: str, request: Message, timeout_s: float) -> Any:
+        """Call another RPC of Triton's, by its name."""
+        return await self._answer(getattr(self._stub, rpc)(request, timeout=timeout_s))
+
+    async def close(self) -> None:
+        """Cancel what is out."""
+        self._closing = True
+        await self._channel.close()
+
+    async def _answer(self, call: Any) -> Any:
         try:
-            return await self._infer(request, timeout=timeout_s)
+            answer = await call
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if not self._closing or task is None or task.cancelling():
                 raise
             raise Unserved("the encoder moved to other Tritons during the call") from None
-
-    async def close(self, grace_s: float | None = None) -> None:
-        """Cancel what has not come back after this time."""
-        self._closing = True
-        await self._channel.close(grace_s)
+        if answer is None:  # what gRPC cannot read it logs, and leaves out
+            raise Unserved(f"Triton at {', '.join(self._addresses)} answers what cannot be read")
+        return answer
 
 
 class Channels:
@@ -83,7 +96,8 @@ class Channels:
 
     def __init__(self) -> None:
         self._open: dict[tuple[Address, ...], Client] = {}
-        self._closing: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._closed = asyncio.Event()
 
     def to(self, addresses: tuple[Address, ...]) -> Client:
         """The client of at least one address, for one RPC that is sent at once."""
@@ -96,14 +110,17 @@ class Channels:
         """Close all other clients. Their RPCs get `GRACE_S` to come back: one of these Tritons may
         hang."""
         for addresses in self._open.keys() - wanted:
-            closing = asyncio.create_task(self._open.pop(addresses).close(GRACE_S))
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
+            leaving = asyncio.create_task(self._leave(self._open.pop(addresses)))
+            self._leaving.add(leaving)
+            leaving.add_done_callback(self._leaving.discard)
 
     async def close(self) -> None:
         """Close all clients, and cancel their RPCs."""
-        for closing in self._closing:
-            closing.cancel()
-        await asyncio.gather(*self._closing, return_exceptions=True)
-        await asyncio.gather(*(client.close() for client in self._open.values()))
+        self._closed.set()
+        await asyncio.gather(*self._leaving, *(client.close() for client in self._open.values()))
         self._open.clear()
+
+    async def _leave(self, client: Client) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._closed.wait(), GRACE_S)
+        await client.close()

@@ -21,8 +21,8 @@ class Unserved(Unavailable):
 
 
 def translated(error: grpc.RpcError, tritons: str) -> TriptychError:
-    """Why an RPC to `tritons` failed."""
-    message = first_line((error.details() or "").removeprefix(NO_ID))
+    """Why an inference on `tritons` failed."""
+    message = _message(error)
     match error.code():
         case StatusCode.INVALID_ARGUMENT:
             return InvalidArgument("inputs", message)
@@ -31,11 +31,23 @@ def translated(error: grpc.RpcError, tritons: str) -> TriptychError:
         case StatusCode.UNAVAILABLE if QUEUE_FULL in message:
             return ResourceExhausted(f"Triton's queue is full: {message}")
         case StatusCode.UNAVAILABLE | StatusCode.CANCELLED:
-            return Unserved(f"Triton at {tritons} does not answer: {message}")
-        case StatusCode.DEADLINE_EXCEEDED:
-            return Unavailable(f"Triton at {tritons} does not answer in time: {message}")
+            return unanswered(error, tritons)
+        case StatusCode.DEADLINE_EXCEEDED:  # to send it once more would take as long
+            return Unavailable(unanswered(error, tritons).message)
         case _:
             return Internal(f"the encoder failed: {message}", reason="ENCODER_FAILED")
+
+
+def unanswered(error: grpc.RpcError, tritons: str) -> Unserved:
+    """Why `tritons` do not answer, or not as a Triton would."""
+    match error.code():
+        case StatusCode.UNAVAILABLE | StatusCode.CANCELLED:
+            state = "does not answer"
+        case StatusCode.DEADLINE_EXCEEDED:
+            state = "does not answer in time"
+        case other:
+            state = f"answers {other.name}"
+    return Unserved(f"Triton at {tritons} {state}: {_message(error)}")
 
 
 def not_found(encoder: str) -> NotFound:
@@ -46,3 +58,7 @@ def not_found(encoder: str) -> NotFound:
 def first_line(text: str) -> str:
     """Triton adds the stack of its Python backends below it."""
     return text.partition("\n")[0]
+
+
+def _message(error: grpc.RpcError) -> str:
+    return first_line((error.details() or "").removeprefix(NO_ID))

@@ -2,19 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import Message
 from tritonclient.grpc import service_pb2
 
 from triptych_server.engines.encoders.parameters import ConfigError
 from triptych_server.engines.encoders.spec import EncoderSpec, spec_from_config
 from triptych_server.engines.encoders.triton.addresses import Address
 from triptych_server.engines.encoders.triton.channels import Channels
-from triptych_server.engines.encoders.triton.errors import first_line, not_found, translated
+from triptych_server.engines.encoders.triton.errors import (
+    Unserved,
+    first_line,
+    not_found,
+    unanswered,
+)
 from triptych_server.engines.encoders.triton.statistics import Counts, counts_by_model
 from triptych_server.errors import TriptychError, Unavailable
 
@@ -57,19 +63,13 @@ class Replica:
 
     async def offers(self, encoder: str) -> Sequence[Offer]:
         """At least one version. Raises `NotFound` and `Unavailable`."""
-        offers: Sequence[Offer | None] = []
-        async with self._asked():
-            try:
-                request = service_pb2.ModelMetadataRequest(name=encoder)
-                metadata = await self._models.ModelMetadata(request, timeout=self._timeout_s)
-                offers = await asyncio.gather(
-                    *(self._offer(encoder, version) for version in metadata.versions)
-                )
-            except grpc.RpcError as error:
-                if error.code() is not grpc.StatusCode.NOT_FOUND:
-                    raise
-        ready = [offer for offer in offers if offer]
-        absence = None if ready else await self._absence(encoder)
+        with self._noting():
+            request = service_pb2.ModelMetadataRequest(name=encoder)
+            metadata = await self._ask("ModelMetadata", request)
+            versions = metadata.versions if metadata else ()
+            offers = await asyncio.gather(*(self._offer(encoder, each) for each in versions))
+            ready = [offer for offer in offers if offer]
+            absence = None if ready else await self._absence(encoder)
         self._note(None)
         if absence:
             raise absence
@@ -77,7 +77,8 @@ class Replica:
 
     async def listing(self) -> Listing:
         """Raises `Unavailable`."""
-        entries = await self._index()
+        with self._noting():
+            entries = await self._index()
         return Listing(
             models=frozenset(entry.name for entry in entries),
             loaded=frozenset(entry.name for entry in entries if entry.state == "READY"),
@@ -85,34 +86,22 @@ class Replica:
 
     async def statistics(self) -> Mapping[str, Counts]:
         """What was counted of each model since it was loaded; empty if it does not tell."""
-        request = service_pb2.ModelStatisticsRequest()
         try:
-            answer = await self._models.ModelStatistics(request, timeout=self._timeout_s)
-        except grpc.RpcError as error:
-            _log.debug("no statistics of Triton at %s: %s", self.address, error)
+            answer = await self._ask("ModelStatistics", service_pb2.ModelStatisticsRequest())
+        except Unserved as fault:
+            _log.debug("no statistics: %s", fault)
             return {}
-        return counts_by_model(answer)
-
-    @property
-    def _models(self) -> Any:
-        """The stub, for one RPC: the client may be another next time."""
-        return self._channels.to((self.address,)).models
-
-    @property
-    def _timeout_s(self) -> float:
-        return TIMEOUT_S if self._answers else LOST_TIMEOUT_S
+        return counts_by_model(answer) if answer else {}
 
     async def _offer(self, encoder: str, version: str) -> Offer | None:
         """None while this version cannot serve."""
         named = {"name": encoder, "version": version}
         answer, readiness = await asyncio.gather(
-            self._models.ModelConfig(
-                service_pb2.ModelConfigRequest(**named), timeout=self._timeout_s
-            ),
-            self._models.ModelReady(
-                service_pb2.ModelReadyRequest(**named), timeout=self._timeout_s
-            ),
+            self._ask("ModelConfig", service_pb2.ModelConfigRequest(**named)),
+            self._ask("ModelReady", service_pb2.ModelReadyRequest(**named)),
         )
+        if not answer or not readiness:
+            return None
         config = answer.config
         if ROLE not in config.parameters:
             raise not_found(encoder)
@@ -140,21 +129,29 @@ class Replica:
 
     async def _index(self) -> Sequence[Any]:
         """One entry a version of each model in the repository, loaded or not."""
-        request = service_pb2.RepositoryIndexRequest()
-        async with self._asked():
-            answer = await self._models.RepositoryIndex(request, timeout=self._timeout_s)
-        return list(answer.models)
+        answer = await self._ask("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        return list(answer.models) if answer else []
 
-    @asynccontextmanager
-    async def _asked(self) -> AsyncIterator[None]:
-        """What RPCs of the block fail of is raised as Triptych's errors, and noted."""
+    async def _ask(self, rpc: str, request: Message) -> Any:
+        """The answer to an RPC about models; None if it is that there is none. Raises `Unserved`
+        for any other failure."""
+        timeout_s = TIMEOUT_S if self._answers else LOST_TIMEOUT_S
+        try:
+            # For this RPC only: the client may be another next time.
+            return await self._channels.to((self.address,)).ask(rpc, request, timeout_s)
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return None
+            raise unanswered(error, self.address) from error
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        """Note that it does not answer."""
         try:
             yield
-        except grpc.RpcError as error:
-            failure = translated(error, self.address)
-            if isinstance(failure, Unavailable):
-                self._note(failure.message)
-            raise failure from error
+        except Unserved as fault:
+            self._note(fault.message)
+            raise
 
     def _note(self, fault: str | None) -> None:
         """`fault` says why it does not answer; one that is shutting down answers some questions."""

@@ -50,10 +50,10 @@ class Replicas:
         return together, not faults
 
     async def statistics(self) -> CountsByTriton:
-        """Of the Tritons that were asked for offers before and answer now."""
+        """Of the Tritons that were asked for offers before; empty for one that does not tell."""
         replicas = list(self._replicas.values())
         answers = await asyncio.gather(*(replica.statistics() for replica in replicas))
-        return {r.address: counts for r, counts in zip(replicas, answers, strict=True) if counts}
+        return {r.address: counts for r, counts in zip(replicas, answers, strict=True)}
 
     async def _current(self) -> Sequence[Replica]:
         addresses = await self._addresses.resolve()

@@ -7,7 +7,8 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
+from operator import add, sub
 from typing import Any
 
 from triptych_server.engines.encoders.triton.addresses import Address
@@ -26,23 +27,12 @@ class Counts:
     queue_ns: int = 0
 
     def __add__(self, other: "Counts") -> "Counts":
-        return Counts(
-            self.rows + other.rows,
-            self.batches + other.batches,
-            self.requests + other.requests,
-            self.queue_ns + other.queue_ns,
-        )
+        return Counts(*map(add, astuple(self), astuple(other)))
 
     def since(self, earlier: "Counts") -> "Counts":
         """What came after `earlier`: all of it when counting has begun anew meanwhile."""
-        if self.batches < earlier.batches or self.requests < earlier.requests:
-            return self
-        return Counts(
-            self.rows - earlier.rows,
-            self.batches - earlier.batches,
-            self.requests - earlier.requests,
-            max(self.queue_ns - earlier.queue_ns, 0),
-        )
+        more = Counts(*map(sub, astuple(self), astuple(earlier)))
+        return self if min(astuple(more)) < 0 else more
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +58,17 @@ class RecentMeans:
         return self._means.get(model)
 
     def update(self, polled: CountsByTriton) -> None:
-        """Learn what the Tritons, or some of them, have counted by now."""
+        """Learn what all Tritons have counted by now. One of which nothing is told has not answered
+        this time; one that is left out is no more."""
         recent: dict[str, Counts] = {}
         for address, models in polled.items():
             earlier = self._counts.get(address)
-            if earlier is None:  # what a Triton counted before it was known is no news
+            if not earlier:  # what a Triton counted before it was known is no news
                 continue
             for model, counts in models.items():
                 more = counts.since(earlier.get(model, Counts()))
                 recent[model] = recent.get(model, Counts()) + more
-        self._counts |= polled
+        self._counts = {each: polled[each] or self._counts.get(each, {}) for each in polled}
         for model, counts in recent.items():
             if counts.batches and counts.requests:
                 rows, queue_ns = counts.rows / counts.batches, counts.queue_ns / counts.requests

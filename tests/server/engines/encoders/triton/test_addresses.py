@@ -1,8 +1,13 @@
 """What stands behind `triton://`."""
 
+import asyncio
+import re
+
 import pytest
 
+from triptych_server.engines.encoders.triton import addresses
 from triptych_server.engines.encoders.triton.addresses import Addresses, target
+from triptych_server.errors import Unavailable
 
 
 @pytest.mark.parametrize(
@@ -20,6 +25,35 @@ async def test_ip_addresses_stand_for_themselves(url: str, addresses: tuple[str,
 
 async def test_a_name_stands_for_its_ipv4_addresses() -> None:
     assert await Addresses("localhost:8001").resolve() == ("127.0.0.1:8001",)
+
+
+@pytest.mark.parametrize("host", ["triton.invalid", "triton..invalid"])
+async def test_a_name_that_cannot_be_resolved_is_unavailable(host: str) -> None:
+    with pytest.raises(Unavailable, match=f"{re.escape(host)} cannot be resolved: ."):
+        await Addresses(f"{host}:8001").resolve()
+
+
+async def test_a_silent_name_server_is_asked_once_by_all_who_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each look-up holds up a thread until the system gives up."""
+    asked: list[asyncio.Future[None]] = []
+
+    async def look_up(*_: object, **__: object) -> None:
+        asked.append(asyncio.get_running_loop().create_future())
+        await asked[-1]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", look_up)
+    monkeypatch.setattr(addresses, "RESOLVE_TIMEOUT_S", 0.05)
+    triton = Addresses("triton.example:8001")
+    outcomes = await asyncio.gather(*(triton.resolve() for _ in range(20)), return_exceptions=True)
+    with pytest.raises(Unavailable, match="the name server does not answer"):
+        await triton.resolve()
+    assert {str(each) for each in outcomes} == {
+        "triton.example cannot be resolved: the name server does not answer"
+    }
+    assert len(asked) == 1
+    asked[0].cancel()
 
 
 @pytest.mark.parametrize(

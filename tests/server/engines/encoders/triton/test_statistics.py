@@ -1,13 +1,15 @@
 """Triton's sums become means of the last seconds."""
 
+import pytest
+
 from triptych_server.engines.encoders.triton.statistics import Counts, Means, RecentMeans
 
 
-def means(*polls: dict[str, Counts]) -> Means | None:
-    """Of the model `image`, after polls that tell the counts of each Triton."""
+def means(*polls: dict[str, Counts | None]) -> Means | None:
+    """Of the model `image`, after polls that tell the counts of each Triton; None is silence."""
     recent = RecentMeans()
     for poll in polls:
-        recent.update({triton: {"image": counts} for triton, counts in poll.items()})
+        recent.update({triton: {"image": c} if c else {} for triton, c in poll.items()})
     return recent.of("image")
 
 
@@ -31,14 +33,22 @@ def test_tritons_are_counted_together() -> None:
     assert means(first, then) == Means(4.0, 100.0)
 
 
-def test_a_triton_that_counts_anew_is_noticed() -> None:
-    before = {"a": Counts(100, 100, 100, 100)}
-    restarted = {"a": Counts(8, 2, 8, 80)}
-    assert means(before, restarted) == Means(4.0, 10.0)
+@pytest.mark.parametrize(
+    "restarted",
+    [Counts(8, 2, 8, 80), Counts(800, 200, 800, 8000)],
+    ids=["noticed-soon", "noticed-late"],
+)
+def test_a_triton_that_counts_anew_is_noticed(restarted: Counts) -> None:
+    """Late, some of its counts have grown beyond what they were."""
+    assert means({"a": Counts(100, 100, 1000, 100)}, {"a": restarted}) == Means(4.0, 10.0)
 
 
 def test_a_triton_that_does_not_tell_for_once_keeps_its_counts() -> None:
-    before = {"a": Counts(100, 100, 100, 100)}
-    after = {"a": Counts(104, 101, 104, 108)}
-    assert means(before, {}) is None
-    assert means(before, {}, after) == Means(4.0, 2.0)
+    before, after = {"a": Counts(100, 100, 100, 100)}, {"a": Counts(104, 101, 104, 108)}
+    assert means(before, {"a": None}) is None
+    assert means(before, {"a": None}, after) == Means(4.0, 2.0)
+
+
+def test_a_triton_that_is_no_more_is_forgotten() -> None:
+    before, after = {"a": Counts(100, 100, 100, 100)}, {"a": Counts(104, 101, 104, 108)}
+    assert means(before, {}, after) is None
