@@ -25,6 +25,7 @@ from triptych.v1 import (
     vision_language_pb2,
     vision_language_pb2_grpc,
 )
+from triptych_server.address import address
 from triptych_server.capabilities.answering import Answerer
 from triptych_server.capabilities.caption_scores import CaptionScorer
 from triptych_server.capabilities.captioning import Captioner
@@ -215,10 +216,10 @@ async def _serve(settings: Settings) -> None:
     gateway = await Gateway.start(settings)
     gc.freeze()  # what was built lives until the end; collections need not look at it
     if gateway.metrics_port is not None:
-        where = _address(settings.host, gateway.metrics_port)
+        where = address(settings.host, gateway.metrics_port)
         print(f"metrics are on http://{where}/metrics", flush=True)
     version = metadata.version("triptych")
-    print(f"triptych {version} is ready on {_address(settings.host, gateway.port)}", flush=True)
+    print(f"triptych {version} is ready on {address(settings.host, gateway.port)}", flush=True)
     await stopping.wait()
     _log.info("draining")
     await gateway.stop()
@@ -250,15 +251,11 @@ def _server(settings: Settings, registry: CollectorRegistry) -> aio.Server:
 
 
 def _listen(server: aio.Server, settings: Settings) -> int:
-    address = _address(settings.host, settings.port)
+    where = address(settings.host, settings.port)
     try:
-        return server.add_insecure_port(address)
+        return server.add_insecure_port(where)
     except RuntimeError:  # gRPC has logged the cause
-        raise OSError(f"cannot listen on {address}: the port is taken, or no such host") from None
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        raise OSError(f"cannot listen on {where}: the port is taken, or no such host") from None
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -9,8 +9,9 @@ from urllib.request import urlopen
 
 import grpc
 
+from triptych.health import SERVICE_UNKNOWN, ask_health
+from triptych_server.address import address
 from triptych_server.doctor.finding import Finding
-from triptych_server.doctor.gateway import ask_health
 
 AREA = "settings"
 PREFIX = "TRIPTYCH_"
@@ -45,39 +46,39 @@ def variables(environment: Collection[str], settings: Collection[str]) -> Iterat
 
 def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
     """Whether a gateway could listen there, or does."""
-    address = _address(host, port)
+    where = address(host, port)
     fault = _bind(host, port)
     if fault is None:
-        yield Finding.ok(AREA, name, f"{address} is free" if port else "any free one")
+        yield Finding.ok(AREA, name, f"{where} is free" if port else "any free one")
     elif fault.errno == errno.EADDRINUSE and name == "port" and is_gateway(host, port):
-        detail = f"a gateway listens on {address} already"
-        yield Finding.ok(AREA, name, detail, f"triptych doctor --target {address}")
+        detail = f"a gateway listens on {where} already"
+        yield Finding.ok(AREA, name, detail, f"triptych doctor --target {where}")
     elif fault.errno == errno.EADDRINUSE and name == "metrics_port" and _has_metrics(host, port):
-        yield Finding.ok(AREA, name, f"a gateway tells its metrics on {address} already")
+        yield Finding.ok(AREA, name, f"a gateway tells its metrics on {where} already")
     elif fault.errno == errno.EADDRINUSE:
         remedy = f"ss -ltnp 'sport = :{port}'  # who has it; or another {name}"
-        yield Finding.problem(AREA, name, f"{address} is taken", remedy)
+        yield Finding.problem(AREA, name, f"{where} is taken", remedy)
     elif fault.errno == errno.EACCES:
         remedy = f"export {PREFIX}{name.upper()}=50051  # below 1024 is root's"
-        yield Finding.problem(AREA, name, f"this user may not listen on {address}", remedy)
+        yield Finding.problem(AREA, name, f"this user may not listen on {where}", remedy)
     else:
         remedy = f"export {PREFIX}HOST=0.0.0.0  # or an address of this machine: ip addr"
-        detail = f"cannot listen on {address}: {fault.strerror or fault}"
+        detail = f"cannot listen on {where}: {fault.strerror or fault}"
         yield Finding.problem(AREA, "host", detail, remedy)
 
 
 def is_gateway(host: str, port: int) -> bool:
     """Whether a gateway listens there."""
-    with grpc.insecure_channel(_address(_near(host), port)) as channel:
+    with grpc.insecure_channel(address(_near(host), port)) as channel:
         try:
             state = ask_health(channel, "triptych.v1.ModelService", _ANSWER_S)
         except grpc.RpcError:
             return False
-    return state != "SERVICE_UNKNOWN"
+    return state != SERVICE_UNKNOWN
 
 
 def _has_metrics(host: str, port: int) -> bool:
-    url = f"http://{_address(_near(host), port)}/metrics"
+    url = f"http://{address(_near(host), port)}/metrics"
     try:
         with urlopen(url, timeout=_ANSWER_S) as response:
             return b"triptych_" in response.read()
@@ -93,12 +94,12 @@ def _near(host: str) -> str:
 def _bind(host: str, port: int) -> OSError | None:
     """Why gRPC could not bind; a bound socket that does not listen keeps nobody from the port."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, kind, protocol, _, found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         with socket.socket(family, kind, protocol) as bound:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            bound.bind(address)
+            bound.bind(found)
     except OSError as error:
         return error
     return None
@@ -107,7 +108,3 @@ def _bind(host: str, port: int) -> OSError | None:
 def _meant(name: str, known: Collection[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

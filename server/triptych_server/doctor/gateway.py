@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from triptych import Client, TriptychError
 from triptych.errors import from_rpc_error
+from triptych.health import SERVICE_UNKNOWN, SERVING, ask_health
 from triptych.models import Encoder, Generator, Model
 from triptych.v1 import embedding_pb2, model_pb2, search_pb2, vision_language_pb2
 from triptych_server.doctor.api import examine_api
@@ -42,27 +42,12 @@ def examine_gateway(target: str, timeout_s: float) -> Iterator[Finding]:
         yield from examine_api(channel, timeout_s)
 
 
-def ask_health(channel: grpc.Channel, service: str, timeout_s: float) -> str:
-    """The status of a service, the empty name being the gateway; SERVICE_UNKNOWN if not run there.
-
-    Raises `grpc.RpcError`.
-    """
-    request = health_pb2.HealthCheckRequest(service=service)
-    try:
-        answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout_s)
-    except grpc.RpcError as error:
-        if error.code() is grpc.StatusCode.NOT_FOUND:
-            return "SERVICE_UNKNOWN"
-        raise
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
-
-
 def health(states: Mapping[str, str]) -> Iterator[Finding]:
     """What grpc.health.v1 says of the services by name; those not run there are fine."""
-    serving = [name.rpartition(".")[2] for name, state in states.items() if state == "SERVING"]
+    serving = [name.rpartition(".")[2] for name, state in states.items() if state == SERVING]
     yield Finding.ok(AREA, "serving", ", ".join(filter(None, serving)) or "nothing")
     for name, state in states.items():
-        if state not in ("SERVING", "SERVICE_UNKNOWN"):
+        if state not in (SERVING, SERVICE_UNKNOWN):
             what = name.rpartition(".")[2] or "the whole"
             yield Finding.problem(AREA, what, f"health says {state}", _ON_ITS_MACHINE)
 

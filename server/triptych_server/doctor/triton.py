@@ -11,6 +11,7 @@ from tritonclient.utils import InferenceServerException
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.gateway import cause as cause_of
 from triptych_server.engines.encoders.triton.addresses import Addresses
+from triptych_server.engines.encoders.triton.errors import first_line
 from triptych_server.errors import Unavailable
 
 AREA = "encoders"
@@ -107,7 +108,7 @@ async def _ask(address: str, timeout_s: float) -> Triton:
         return Triton(address, _cause(error, timeout_s))
     finally:
         await client.close()
-    models = [LoadedModel(each.name, each.state, _first_line(each.reason)) for each in index.models]
+    models = [LoadedModel(each.name, each.state, first_line(each.reason)) for each in index.models]
     return Triton(address, "", metadata.version, ready, models)
 
 
@@ -115,7 +116,3 @@ def _cause(error: InferenceServerException, timeout_s: float) -> str:
     if error.status() == "StatusCode.DEADLINE_EXCEEDED":
         return f"nothing came within {timeout_s:g} s"
     return cause_of(error.message())
-
-
-def _first_line(text: str) -> str:
-    return text.partition("\n")[0]

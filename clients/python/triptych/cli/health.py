@@ -5,13 +5,12 @@ from typing import Annotated
 
 import grpc
 import typer
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from triptych.channel import DEFAULT_TARGET
 from triptych.cli.options import Target, Timeout
 from triptych.errors import TriptychError, from_rpc_error
+from triptych.health import SERVING, ask_health
 
-SERVING = "SERVING"
 TIMEOUT_S = 5.0
 PAUSE_S = 0.25  # between two questions of --wait
 
@@ -40,14 +39,10 @@ def health(
 
 
 def _status(target: str, service: str, timeout: float) -> str | TriptychError:
-    """A name of `HealthCheckResponse.ServingStatus`, or why there is none."""
+    """What it answers, or why it does not."""
     # A channel of its own: one that could not connect would wait longer each time.
     with grpc.insecure_channel(target) as channel:
-        request = health_pb2.HealthCheckRequest(service=service)
         try:
-            answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=timeout)
+            return ask_health(channel, service, timeout)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.NOT_FOUND:
-                return "SERVICE_UNKNOWN"
             return from_rpc_error(error)
-    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
