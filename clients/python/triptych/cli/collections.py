@@ -23,7 +23,8 @@ def create(
         IndexKind, typer.Option(help="How to search: exactly, by a graph, or by size.")
     ] = IndexKind.AUTO,
     threshold: Annotated[
-        int, typer.Option(min=0, help="With auto, the items from which it is a graph. [50000]")
+        int,
+        typer.Option(min=0, help="With auto, the items from which it is a graph. Default: 50000."),
     ] = 0,
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_S,

@@ -64,7 +64,9 @@ def rank(
         list[str] | None,
         typer.Option(help="A sentence with {} for the label; several are averaged."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="How many of the best. [all]")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="How many of the best. Default: all.")
+    ] = None,
     model: Model = "",
     target: Target = DEFAULT_TARGET,
     timeout: Timeout = DEFAULT_TIMEOUT_S,

@@ -10,16 +10,18 @@ from triptych.language import Generation
 MAX_TOKENS = 1_000_000  # what no context holds
 
 Temperature: TypeAlias = Annotated[
-    float | None, typer.Option(min=0, max=2, help="Above 0, sample. [0: the likeliest tokens]")
+    float | None,
+    typer.Option(min=0, max=2, help="Above 0, sample. Default: 0, the likeliest tokens."),
 ]
 TopK: TypeAlias = Annotated[
-    int | None, typer.Option(min=0, max=1000, help="Sample from the so many likeliest. [all]")
+    int | None,
+    typer.Option(min=0, max=1000, help="Sample from the so many likeliest. Default: all."),
 ]
 TopP: TypeAlias = Annotated[
-    float | None, typer.Option(help="Sample from the likeliest that reach this sum. [1]")
+    float | None, typer.Option(help="Sample from the likeliest that reach this sum. Default: 1.")
 ]
 RepetitionPenalty: TypeAlias = Annotated[
-    float | None, typer.Option(help="Above 1, repeat less. [1]")
+    float | None, typer.Option(help="Above 1, repeat less. Default: 1.")
 ]
 MinTokens: TypeAlias = Annotated[
     int | None, typer.Option(min=0, max=MAX_TOKENS, help="Do not end before.")
@@ -30,14 +32,15 @@ Stop: TypeAlias = Annotated[
 ]
 Seed: TypeAlias = Annotated[
     int | None,
-    typer.Option(min=0, max=2**64 - 1, help="Sample the same each time. [differently]"),
+    typer.Option(min=0, max=2**64 - 1, help="Sample the same each time. Default: differently."),
 ]
 Beams: TypeAlias = Annotated[
     int | None,
-    typer.Option("--beams", min=1, max=16, help="Search over so many hypotheses. [1]"),
+    typer.Option("--beams", min=1, max=16, help="Search over so many hypotheses. Default: 1."),
 ]
 LengthPenalty: TypeAlias = Annotated[
-    float | None, typer.Option(min=-10, max=10, help="With beams, above 0 favours long. [1]")
+    float | None,
+    typer.Option(min=-10, max=10, help="With beams, above 0 favours long. Default: 1."),
 ]
 
 

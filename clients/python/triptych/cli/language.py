@@ -36,7 +36,7 @@ def caption(
     itm: Annotated[bool, typer.Option("--itm", help="Score by image-text matching.")] = False,
     itm_model: Annotated[str, typer.Option(help="Match by this model.")] = "",
     order_by: Annotated[
-        CaptionOrder | None, typer.Option(help="What is best. [log_probability]")
+        CaptionOrder | None, typer.Option(help="What is best. Default: log_probability.")
     ] = None,
     temperature: options.Temperature = None,
     top_k: options.TopK = None,

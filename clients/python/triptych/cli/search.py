@@ -43,7 +43,7 @@ def search(
     ] = None,
     weight: Annotated[
         list[float] | None,
-        typer.Option(help="Weight of the term before it, negative to turn away. [1]"),
+        typer.Option(help="Weight of the term before it, negative to turn away. Default: 1."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="Hits at most.")] = 10,
     filter: Filter = "",
@@ -52,7 +52,8 @@ def search(
         RerankKind | None, typer.Option(help="Compare the nearest once more, with the one --text.")
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option(min=1, max=256, help="With --rerank, how many of them. [20]")
+        int | None,
+        typer.Option(min=1, max=256, help="With --rerank, how many of them. Default: 20."),
     ] = None,
     rerank_model: Annotated[
         str, typer.Option(help="With --rerank, a model of `triptych models` with the role itm.")

@@ -56,7 +56,10 @@ class ServerFlags:
     ] = None
     encoders: Annotated[
         str | None,
-        typer.Option(metavar="onnx|triton://HOST:PORT", help="Who computes. Default: onnx."),
+        typer.Option(
+            metavar="onnx|triton://HOST:PORT",
+            help="Who computes; several Tritons by commas. Default: onnx.",
+        ),
     ] = None
     assets: Annotated[
         Path | None,
