@@ -29,9 +29,9 @@ class VisionLanguageServiceStub:
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
@@ -68,9 +68,9 @@ class VisionLanguageServiceServicer:
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
@@ -97,8 +97,9 @@ class VisionLanguageServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Chat(self, request, context):
-        """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated; the last response
-        is the end. The server keeps nothing between calls: each request carries the whole conversation.
+        """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated;
+        the last response is the end. The server keeps nothing between calls: each request carries the whole
+        conversation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -134,9 +135,9 @@ class VisionLanguageService:
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the

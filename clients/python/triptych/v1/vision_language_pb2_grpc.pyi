@@ -33,9 +33,9 @@ class VisionLanguageServiceStub:
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
@@ -58,8 +58,9 @@ class VisionLanguageServiceStub:
     among given answers.
     """
     Chat: _grpc.UnaryStreamMultiCallable[_vision_language_pb2.ChatRequest, _vision_language_pb2.ChatResponse]
-    """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated; the last response
-    is the end. The server keeps nothing between calls: each request carries the whole conversation.
+    """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated;
+    the last response is the end. The server keeps nothing between calls: each request carries the whole
+    conversation.
     """
 
 @_typing.type_check_only
@@ -67,9 +68,9 @@ class VisionLanguageServiceAsyncStub(VisionLanguageServiceStub):
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
@@ -89,17 +90,18 @@ class VisionLanguageServiceAsyncStub(VisionLanguageServiceStub):
     among given answers.
     """
     Chat: _aio.UnaryStreamMultiCallable[_vision_language_pb2.ChatRequest, _vision_language_pb2.ChatResponse]  # type: ignore[assignment]
-    """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated; the last response
-    is the end. The server keeps nothing between calls: each request carries the whole conversation.
+    """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated;
+    the last response is the end. The server keeps nothing between calls: each request carries the whole
+    conversation.
     """
 
 class VisionLanguageServiceServicer(metaclass=_abc_1.ABCMeta):
     """VisionLanguageService lets language models write about pictures.
 
     Calls as a whole fail for a bad request, an unknown model (NOT_FOUND), a model that lacks what is asked
-    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices), a full queue (RESOURCE_EXHAUSTED with
-    RetryInfo) or an engine that does not answer (UNAVAILABLE with RetryInfo). Cancelling a call stops its
-    generation at the next token, and so does its deadline.
+    for (FAILED_PRECONDITION: no generator, no eyes, no beams, no choices, no repetition penalty), a full
+    queue (RESOURCE_EXHAUSTED with RetryInfo) or an engine that does not answer (UNAVAILABLE with
+    RetryInfo). Cancelling a call stops its generation at the next token, and so does its deadline.
 
     A prompt that leaves no room for a text in the model's context is INVALID_ARGUMENT (PROMPT_TOO_LONG),
     and `max_tokens` beyond that room are INVALID_ARGUMENT (EXCEEDS_CONTEXT): nothing is cut but the
@@ -135,8 +137,9 @@ class VisionLanguageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _vision_language_pb2.ChatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_vision_language_pb2.ChatResponse], _abc.AsyncIterator[_vision_language_pb2.ChatResponse]]:
-        """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated; the last response
-        is the end. The server keeps nothing between calls: each request carries the whole conversation.
+        """Chat continues a conversation, about pictures or in words alone. Deltas come as they are generated;
+        the last response is the end. The server keeps nothing between calls: each request carries the whole
+        conversation.
         """
 
 def add_VisionLanguageServiceServicer_to_server(servicer: VisionLanguageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
