@@ -1,22 +1,15 @@
 """Encoders of a repository, grouped to the models that requests may name."""
 
-import asyncio
-import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_blip2 import HIDDEN, PREFIX, SPACE, write_matcher, write_prefix, write_vision
+from catalogs import catalog, generator
+from tiny_blip2 import write_matcher, write_prefix, write_vision
 
-from triptych_server.capabilities.models import ANSWER_S, ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import Role
-from triptych_server.engines.encoders.onnx import OnnxEngine
-from triptych_server.engines.generators.onnx import OnnxGenerator
-from triptych_server.engines.generators.protocol import Generator
-from triptych_server.engines.generators.spec import GeneratorSpec, Instructions
 from triptych_server.errors import FailedPrecondition, NotFound, Unavailable
 from triptych_server.settings import SHIPPED_REPOSITORY
 
@@ -29,96 +22,8 @@ def repository(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SHIPPED_REPOSITORY, tmp_path / "models"))
 
 
-@asynccontextmanager
-async def catalog(
-    repository: Path,
-    *,
-    defaults: Mapping[Task, str] | None = None,
-    generators: Collection[Generator] = (),
-    silent: Mapping[str, str] | None = None,
-) -> AsyncIterator[ModelCatalog]:
-    engine = OnnxEngine(repository, threads=1, queue_rows=8)
-    await engine.load()
-    found = ModelCatalog(
-        engine,
-        repository,
-        generators=generators,
-        silent=lambda: silent or {},
-        defaults=defaults,
-    )
-    await found.refresh()
-    yield found
-    await engine.close()
-
-
-async def generator(folder: Path, **changes: object) -> OnnxGenerator:
-    """One that says what it is, and whose network cannot be loaded."""
-    write_generator(folder, changes)
-    found = OnnxGenerator(folder, threads=1, queue=1, cache_bytes=2**20)
-    await found.load()
-    return found
-
-
-def write_generator(folder: Path, changes: Mapping[str, object]) -> None:
-    asset = {"file": "none", "sha256": "0" * 64}
-    fields = {
-        "model": "reader",
-        "family": "opt",
-        "source": "tests",
-        "precision": "fp32",
-        "space": SPACE,
-        "prefix_tokens": PREFIX,
-        "max_prefixes": 1,
-        "context_length": 64,
-        "vocabulary": 100,
-        "hidden_size": HIDDEN,
-        "layers": 1,
-        "key_value_heads": 1,
-        "head_size": 8,
-        "begin_id": 0,
-        "end_ids": [0],
-        "beams": True,
-        "scoring": True,
-        "tokenizer": asset,
-        "embedding": asset,
-    }
-    folder.mkdir(parents=True)
-    (folder / "generator.json").write_text(json.dumps(fields | dict(changes)))
-
-
 def edit(path: Path, change: Callable[[str], str]) -> None:
     path.write_text(change(path.read_text()))
-
-
-class TalkingServer(OnnxGenerator):
-    """A chat model far away, that answers while it is told to."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(Path(name), threads=1, queue=1, cache_bytes=1)
-        self.answers = asyncio.Event()
-        self.answers.set()
-
-    async def spec(self) -> GeneratorSpec:  # type: ignore[override]  # it has no folder
-        await self.answers.wait()
-        return GeneratorSpec(
-            name=self.name,
-            model=self.name,
-            family="chat",
-            source="tests",
-            precision="",
-            context_length=64,
-            instructions=Instructions(),
-        )
-
-    async def ready(self) -> None:
-        await self.answers.wait()
-
-
-class DefectiveGenerator(TalkingServer):
-    """One that fails as nobody foresaw."""
-
-    async def spec(self) -> GeneratorSpec:  # type: ignore[override]  # it has no folder
-        raise KeyError("max_model_len")
 
 
 async def test_encoders_of_one_checkpoint_are_one_model(repository: Path) -> None:
@@ -337,80 +242,3 @@ async def test_the_matchers_tokenizer_must_be_the_one_of_the_config(repository: 
         with pytest.raises(Unavailable, match=r"tokenizer\.json"):
             await found.check(Task.MATCH)
         assert model.encoder(Role.VISION)
-
-
-SILENT = {"http://one:8000": "http://one:8000 does not answer"}
-
-
-async def test_while_a_server_is_silent_no_model_that_writes_is_known_to_be_missing(
-    repository: Path,
-) -> None:
-    async with catalog(repository, silent=SILENT) as found:
-        await found.check(Task.EMBED)
-        for name in ("", "qwen", NAME):
-            with pytest.raises(Unavailable, match="http://one:8000"):
-                found.get(name, Task.CHAT)
-        with pytest.raises(Unavailable, match="http://one:8000"):
-            await found.check(Task.CHAT)
-        with pytest.raises(NotFound, match="qwen"):
-            found.get("qwen", Task.EMBED)
-
-
-async def test_model_that_writes_serves_while_another_server_is_silent(
-    repository: Path, tmp_path: Path
-) -> None:
-    write_prefix(repository / "reader-prefix", "reader")
-    write_vision(repository / "reader-vision", "reader")
-    decoder = await generator(tmp_path / "reader")
-    async with catalog(repository, generators=[decoder], silent=SILENT) as found:
-        assert found.get("reader", Task.VISION_LANGUAGE).generator == await decoder.spec()
-
-
-async def test_generator_that_cannot_be_read_is_unavailable_by_its_name(
-    repository: Path, tmp_path: Path
-) -> None:
-    decoder = await generator(tmp_path / "writer", layers="many")
-    async with catalog(repository, generators=[decoder]) as found:
-        with pytest.raises(Unavailable, match="layers"):
-            found.get("writer", Task.CHAT)
-        with pytest.raises(NotFound):
-            found.get("another", Task.CHAT)
-
-
-async def test_generators_come_and_go(repository: Path, tmp_path: Path) -> None:
-    decoder = await generator(tmp_path / "writer", model="writer", space="", family="llama")
-    fleet: list[Generator] = []
-    async with catalog(repository, generators=fleet) as found:
-        fleet.append(decoder)
-        await found.refresh()
-        model = found.get("writer", None)
-        assert found.generator(model) is decoder
-        fleet.clear()
-        await found.refresh()
-        with pytest.raises(Unavailable, match="served no more"):
-            found.generator(model)
-        with pytest.raises(NotFound):
-            found.get("writer", None)
-
-
-async def test_what_a_generator_told_once_holds_while_it_is_silent(
-    repository: Path, tmp_path: Path
-) -> None:
-    chat = TalkingServer("chat")
-    async with catalog(repository, generators=[chat]) as found:
-        chat.answers.clear()
-        await asyncio.wait_for(found.refresh(), ANSWER_S + 5)
-        model = found.get("chat", Task.CHAT)
-        with pytest.raises(Unavailable, match="chat did not answer within 2 s"):
-            await asyncio.wait_for(found.check_generator(model), ANSWER_S + 5)
-        chat.answers.set()
-        await found.check(Task.CHAT)
-
-
-async def test_generator_with_a_defect_takes_no_other_model_away(repository: Path) -> None:
-    defective, chat = DefectiveGenerator("defective"), TalkingServer("chat")
-    async with catalog(repository, generators=[defective, chat]) as found:
-        await found.check(Task.EMBED)
-        assert found.generator(found.get("chat", Task.CHAT)) is chat
-        with pytest.raises(Unavailable, match="defective cannot tell what it is: KeyError"):
-            found.get("defective", Task.CHAT)
