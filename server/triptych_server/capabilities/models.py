@@ -51,12 +51,24 @@ class ModelCatalog:
         self._parts: dict[str, Parts] = {}
         self._models: dict[str, Model] = {}
         self._unread = Unread()
+        self._listed = False
 
     async def refresh(self) -> None:
-        """Read every spec again; models that did not change are kept."""
+        """Read every spec again; models that did not change are kept.
+
+        While the engine has not listed its encoders yet, only generators are known.
+        """
         parts: dict[str, Parts] = {}
         unread_encoders: dict[str, str] = {}
-        for name in await self._engine.encoders():
+        unlisted = ""
+        try:
+            names = await self._engine.encoders()
+            self._listed = True
+        except Unavailable as error:
+            if self._listed:
+                raise
+            names, unlisted = [], error.message
+        for name in names:
             try:
                 encoder = await self._engine.spec(name)
             except TriptychError as error:
@@ -64,7 +76,8 @@ class ModelCatalog:
                 continue
             parts.setdefault(encoder.model, Parts()).encoders.append(encoder)
         generators = {generator.name: generator for generator in self._source}
-        unread = Unread(unread_encoders, await self._describe(generators), self._silent())
+        undescribed = await self._describe(generators)
+        unread = Unread(unread_encoders, undescribed, self._silent(), unlisted)
         for name in generators:
             if name not in unread.generators:
                 generator = self._described[name]
