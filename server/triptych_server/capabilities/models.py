@@ -116,8 +116,9 @@ class ModelCatalog:
             self._unread.check_name(chosen, task)
             known = ", ".join(self._able(task) if task else self._models) or "none"
             purpose = f" for {task}" if task else ""
+            missing = f"there is no model {chosen!r}; the server's models{purpose} are: {known}"
             raise NotFound(
-                f"there is no model {chosen!r}; the server's models{purpose} are: {known}",
+                missing if chosen else f"the server has no model{purpose}",
                 reason="MODEL_NOT_FOUND",
                 field="model",
             )
