@@ -15,16 +15,9 @@ from triptych_server.engines.generators.onnx import OnnxGenerator
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec, Instructions
 from triptych_server.errors import NotFound, Unavailable
-from triptych_server.settings import SHIPPED_REPOSITORY
 
 NAME = "miniworld-clip"
 SILENT = {"http://one:8000": "http://one:8000 does not answer"}
-
-
-@pytest.fixture
-def repository() -> Path:
-    """The shipped repository."""
-    return SHIPPED_REPOSITORY
 
 
 class TalkingServer(OnnxGenerator):
