@@ -39,22 +39,27 @@ class Endpoints:
         self._endpoints = [Endpoint(url, self._client) for url in urls]
 
     async def stream(self, path: str, body: bytes) -> AsyncGenerator[Chunk, None]:
-        """The chunks of a streamed answer.
+        """The chunks of a streamed answer, all of one server.
 
-        It begins anew on another server when one fails before it gave tokens. Raises `Unavailable`,
-        `DeadlineExceeded` and `RejectedError`. Closing it ends the request.
+        It begins anew on another one when a server fails before it gave tokens. Raises
+        `Unavailable`, `DeadlineExceeded` and `RejectedError`. Closing it ends the request.
         """
         tried: list[Endpoint] = []
         causes: list[str] = []
         while endpoint := self._least(tried):
             tried.append(endpoint)
             began = False
+            held: list[Chunk] = []  # what came before tokens is of no worth if none come
             try:
                 with endpoint.working():
                     async with aclosing(endpoint.chunks(path, body)) as chunks:
                         async for chunk in chunks:
+                            held.append(chunk)
                             began = began or _has_tokens(chunk)
-                            yield chunk
+                            while began and held:
+                                yield held.pop(0)
+                for chunk in held:
+                    yield chunk
                 return
             except EndpointError as error:
                 causes.append(endpoint.pause(error))

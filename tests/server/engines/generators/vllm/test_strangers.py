@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,6 +15,7 @@ from continuations import continue_prompt
 from remotes import remote
 
 from triptych_server.engines.generators.protocol import ChatPrompt, Message, Sampling, Speaker
+from triptych_server.engines.generators.vllm.endpoints import Endpoints
 from triptych_server.engines.generators.vllm.entry import Style
 from triptych_server.engines.generators.vllm.served_models import ServedModels
 from triptych_server.errors import Unavailable
@@ -26,13 +27,14 @@ PROMPT = ChatPrompt([Message(Speaker.USER, [Text(SECRET)])])
 
 
 class Stranger(ThreadingHTTPServer):
-    """Answers each path as `answers` say, with `status`, as soon as it `may_answer`. It fails at
-    whatever is to be computed, and repeats the request."""
+    """Answers each path as `answers` say, with `status`, as soon as it `may_answer`. Whatever is to
+    be computed gets `stream`, or without one an error that repeats the request."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = HTTPStatus.OK
         self.answers: dict[str, Any] = {}
+        self.stream = b""
         self.was_asked, self.may_answer = threading.Event(), threading.Event()
         self.may_answer.set()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -47,8 +49,14 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.server.status, self.server.answers.get(self.path, {}))
 
     def do_POST(self) -> None:
-        length = int(self.headers["Content-Length"])
-        error = {"message": f"cannot compute {self.rfile.read(length).decode()}"}
+        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        if self.server.stream:
+            self.send_response(HTTPStatus.OK)
+            self.send_header("Content-Type", "text/event-stream")
+            self.end_headers()
+            self.wfile.write(self.server.stream)
+            return
+        error = {"message": f"cannot compute {asked}"}
         self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": error})
 
     def _answer(self, status: HTTPStatus, content: Any) -> None:
@@ -63,15 +71,28 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-@pytest.fixture
-def stranger() -> Iterator[Stranger]:
+@contextmanager
+def running() -> Iterator[Stranger]:
     with Stranger() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
+        try:
+            yield server
+        finally:
+            server.may_answer.set()
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def stranger() -> Iterator[Stranger]:
+    with running() as server:
         yield server
-        server.may_answer.set()
-        server.shutdown()
-        thread.join()
+
+
+def events(*chunks: Any) -> bytes:
+    lines = [chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in chunks]
+    return "".join(f"data: {line}\n\n" for line in lines).encode()
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 405, 422, 500, 503])
@@ -154,3 +175,39 @@ async def test_closing_ends_a_question_whether_it_is_ready(stranger: Stranger) -
     await generator.close()
     with pytest.raises(Unavailable, match="stopped"):
         await asking
+
+
+ROLE = {"choices": [{"index": 0, "delta": {"role": "assistant"}}]}
+TOKEN = {"choices": [{"index": 0, "delta": {"content": "a"}, "logprobs": {"content": [1]}}]}
+END = {"choices": [], "usage": {"prompt_tokens": 3}}
+
+
+async def test_an_answer_is_all_of_one_server(stranger: Stranger) -> None:
+    with running() as other:
+        stranger.stream = events({**ROLE, "id": "broken off"})
+        other.stream = events(ROLE, TOKEN, END, "[DONE]")
+        endpoints = Endpoints("m", [stranger.url, other.url])
+        assert [chunk async for chunk in endpoints.stream("/", b"{}")] == [ROLE, TOKEN, END]
+        await endpoints.close()
+
+
+async def test_an_answer_that_breaks_off_after_tokens_does_not_begin_anew(
+    stranger: Stranger,
+) -> None:
+    with running() as other:
+        stranger.stream = events(ROLE, TOKEN)
+        other.stream = events(ROLE, TOKEN, END, "[DONE]")
+        endpoints = Endpoints("m", [stranger.url, other.url])
+        got = []
+        with pytest.raises(Unavailable, match="broke off"):
+            async for chunk in endpoints.stream("/", b"{}"):
+                got.append(chunk)
+        assert got == [ROLE, TOKEN]
+        await endpoints.close()
+
+
+async def test_an_answer_without_tokens_is_one(stranger: Stranger) -> None:
+    stranger.stream = events(ROLE, END, "[DONE]")
+    endpoints = Endpoints("m", [stranger.url])
+    assert [chunk async for chunk in endpoints.stream("/", b"{}")] == [ROLE, END]
+    await endpoints.close()
