@@ -14,7 +14,10 @@ from triptych_server.settings import Settings
 
 
 async def open_encoders(settings: Settings) -> EncoderEngine:
-    """The engine that `settings.encoders` names; only its libraries are imported."""
+    """The engine that `settings.encoders` names; only its libraries are imported. Raises
+    `ValueError`."""
+    if settings.assets is not None and not settings.assets.is_dir():
+        raise ValueError(f"the assets {settings.assets} are no directory")
     if settings.encoders == "onnx":
         from triptych_server.engines.encoders.onnx import OnnxEngine
 

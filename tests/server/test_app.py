@@ -223,8 +223,9 @@ def test_unreadable_config_is_the_servers_fault(tmp_path: Path) -> None:
         assert "config.pbtxt" in refused.message
 
 
-def test_missing_repository_is_an_error_in_one_line(tmp_path: Path) -> None:
-    flags = ("--repository", tmp_path / "none", "--data", tmp_path / "data")
+@pytest.mark.parametrize("flag", ["--repository", "--assets", "--generators"])
+def test_missing_directory_is_an_error_in_one_line(tmp_path: Path, flag: str) -> None:
+    flags = (flag, tmp_path / "none", "--data", tmp_path / "data")
     with (
         pytest.raises(RuntimeError, match="no directory"),
         GatewayProcess(*flags, log=tmp_path / "log"),

@@ -61,8 +61,11 @@ def spaces(catalog: ModelCatalog) -> Mapping[str, str]:
 def export_command(settings: Settings, spec: EncoderSpec | GeneratorSpec) -> str:
     """What writes the files of a model anew."""
     repository = settings.repository
+    generators = settings.generators or repository.parent / "generators"
     if repository.resolve() == SHIPPED_REPOSITORY.resolve():
-        return "pip install --force-reinstall --no-deps triptych"
+        if isinstance(spec, EncoderSpec) or settings.generators is None:
+            return "pip install --force-reinstall --no-deps triptych"
+        repository = generators.parent / "models"  # not among those that were installed
     checkpoint, _, revision = spec.source.partition("@")
     blip2 = spec.family == "blip_2" or isinstance(spec, GeneratorSpec)
     words = ["triptych", "export", "blip2" if blip2 else "clip", checkpoint]
@@ -71,7 +74,7 @@ def export_command(settings: Settings, spec: EncoderSpec | GeneratorSpec) -> str
     if isinstance(spec, EncoderSpec):
         words += ["--precision", spec.precision]
     else:
-        words += ["--generators", str(settings.generators or repository.parent / "generators")]
+        words += ["--generators", str(generators)]
     return shlex.join([*words, "--overwrite"])
 
 

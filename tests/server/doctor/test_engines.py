@@ -17,6 +17,7 @@ from tiny_encoders import DIMENSION, FEATURES, IMAGE, IMAGE_INPUTS, SIDE, networ
 from triptych_server.doctor import Finding, Verdict
 from triptych_server.doctor.models import export_command
 from triptych_server.engines.encoders.repository import RepositoryEntry, read_repository
+from triptych_server.engines.generators.spec import read_spec
 from triptych_server.settings import SHIPPED_REPOSITORY, Settings
 
 Engines = Callable[..., Findings]
@@ -208,6 +209,13 @@ def test_the_shipped_repository_is_mended_by_installing_again() -> None:
     [(_, entry), *_] = read_repository(SHIPPED_REPOSITORY)
     assert isinstance(entry, RepositoryEntry)
     assert export_command(Settings(), entry.spec).startswith("pip install --force-reinstall")
+
+
+def test_a_generator_beside_the_shipped_repository_is_mended_where_it_lies(tmp_path: Path) -> None:
+    spec = read_spec(SHIPPED_REPOSITORY.parent / "generators" / "miniworld-blip2")
+    command = export_command(Settings(generators=tmp_path / "generators"), spec)
+    assert f"--generators {tmp_path / 'generators'}" in command
+    assert f"--repository {tmp_path / 'models'}" in command
 
 
 async def test_a_collection_of_a_foreign_space_is_told(engines: Engines, tmp_path: Path) -> None:
