@@ -79,6 +79,23 @@ def test_captions_are_those_in_process(remote: Stubs, stubs: Stubs, scenes: Scen
         assert found.usage == expected.usage
 
 
+def test_penalty_of_a_prompt_with_a_picture_is_refused_by_its_field(
+    remote: Stubs, scenes: Scenes
+) -> None:
+    generation = Generation(repetition_penalty=1.3)
+    request = CaptionRequest(
+        model=BLIP2, images=[raw(scenes.pixels[0]).image], generation=generation
+    )
+    with pytest.raises(grpc.RpcError) as caught:
+        remote.vision_language.Caption(request)
+    refused = Refusal(caught.value)
+    assert (refused.code, refused.reason) == (
+        grpc.StatusCode.FAILED_PRECONDITION,
+        "PENALTY_NOT_SUPPORTED",
+    )
+    assert refused.fields == ["generation.repetition_penalty"]
+
+
 def test_answers_are_those_in_process(remote: Stubs, stubs: Stubs, scenes: Scenes) -> None:
     for pixels in scenes.pixels[:PICTURES]:
         for question in QUESTIONS:

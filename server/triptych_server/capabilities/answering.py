@@ -54,7 +54,7 @@ class Answerer:
     ) -> Answer:
         """Answer freely. Raises errors about `question`, `generation` and `image`."""
         language = LanguageModel.named(self._catalog, model)
-        generation.check_supported(language.spec)
+        generation.check_supported(language.spec, pictures=1)
         asked = language.form.question(question)
         tokens = await language.count(asked, "question")
         sampling = generation.within(language.spec, tokens, "question")

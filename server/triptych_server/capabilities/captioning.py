@@ -128,7 +128,7 @@ class Captioner:
     async def _prepare(self, query: CaptionQuery) -> _Job:
         """Everything that can be refused before any work."""
         language = LanguageModel.named(self._catalog, query.model)
-        query.generation.check_supported(language.spec)
+        query.generation.check_supported(language.spec, pictures=1)
         scorers = self._scorer.select(query.clip_model, query.itm_model)
         draft = language.form.caption(query.prompt)
         tokens = await language.count(draft, "prompt")

@@ -85,8 +85,8 @@ class Chat:
         """Everything that can be refused before any work."""
         language = LanguageModel.named(self._catalog, name, Task.CHAT)
         spec = language.spec
-        generation.check_supported(spec)
         heard = hear(conversation, spec)
+        generation.check_supported(spec, pictures=len(heard.pictures))
         reserve = generation.reserve(spec.context_length)
         excerpt = await longest_that_fits(language, heard.said, reserve=reserve)
         last = f"messages[{len(conversation) - 1}]"

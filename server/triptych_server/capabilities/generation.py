@@ -18,13 +18,19 @@ class Generation:
     sampling: Sampling
     flexible: bool
 
-    def check_supported(self, spec: GeneratorSpec) -> None:
-        """Raise `FailedPrecondition` for what the generator cannot do."""
+    def check_supported(self, spec: GeneratorSpec, *, pictures: int) -> None:
+        """Raise `FailedPrecondition` for what the generator cannot do after so many pictures."""
         if self.sampling.beams > 1 and not spec.beams:
             raise FailedPrecondition(
                 f"the model {spec.model!r} does no beam search",
                 reason="BEAMS_NOT_SUPPORTED",
                 field="generation.num_beams",
+            )
+        if self.sampling.repetition_penalty != 1 and pictures and not spec.prefix_penalty:
+            raise FailedPrecondition(
+                f"the model {spec.model!r} has no repetition penalty for prompts with pictures",
+                reason="PENALTY_NOT_SUPPORTED",
+                field="generation.repetition_penalty",
             )
 
     def reserve(self, context_length: int) -> int:

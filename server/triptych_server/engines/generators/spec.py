@@ -59,6 +59,7 @@ class GeneratorSpec:
     sees itself, without a prefix; each takes `prefix_tokens` then, 0 where the number is not known.
     `context_length` counts prompt and text, and is 0 while nobody knows it. A chat model has
     `instructions` and takes conversations; one without continues text, and has `templates`.
+    `prefix_penalty` says whether the repetition penalty holds after a soft prefix.
     """
 
     name: str
@@ -75,6 +76,7 @@ class GeneratorSpec:
     beams: bool = False
     scoring: bool = False
     structure: bool = False
+    prefix_penalty: bool = True
     templates: Templates = Templates()
     instructions: Instructions | None = None
 

@@ -26,7 +26,6 @@ from triptych_server.engines.generators.protocol import (
     SoftPrefix,
 )
 from triptych_server.engines.generators.spec import read_spec
-from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import FailedPrecondition, InvalidArgument
 from triptych_server.media.content import Text
 
@@ -52,10 +51,11 @@ def assert_equal(got: list[Continuation], wanted: list[Continuation]) -> None:
 
 async def refusal(generator: Generator, prompt: Prompt, sampling: Sampling) -> str | None:
     """The reason for which this engine must refuse a request, None if it must serve it."""
-    if sampling.beams > 1 and not (await generator.spec()).beams:
+    spec = await generator.spec()
+    if sampling.beams > 1 and not spec.beams:
         return "NO_BEAMS"
     prefix = any(isinstance(part, SoftPrefix) for part in prompt)
-    if prefix and sampling.repetition_penalty != 1 and isinstance(generator, VllmGenerator):
+    if prefix and sampling.repetition_penalty != 1 and not spec.prefix_penalty:
         return "NO_REPETITION_PENALTY"
     return None
 
@@ -77,7 +77,8 @@ async def test_the_spec_is_what_generator_json_says(
     generator: Generator, tiny: TinyGenerator
 ) -> None:
     spec = await generator.spec()
-    assert spec == replace(read_spec(tiny.folder), beams=spec.beams, structure=spec.structure)
+    abilities = {name: getattr(spec, name) for name in ("beams", "structure", "prefix_penalty")}
+    assert spec == replace(read_spec(tiny.folder), **abilities)
     assert generator.name == "tiny"
 
 
