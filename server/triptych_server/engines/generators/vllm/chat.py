@@ -32,7 +32,7 @@ from triptych_server.engines.generators.vllm.calls import (
     sampling_fields,
 )
 from triptych_server.engines.generators.vllm.entry import RemoteModel
-from triptych_server.engines.generators.vllm.errors import RejectedError
+from triptych_server.engines.generators.vllm.errors import RejectedError, reading
 from triptych_server.engines.generators.vllm.escaping import Escaper
 from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.engines.generators.vllm.texts import PlainReader
@@ -76,7 +76,8 @@ class Chat:
             answer = await self._server.endpoints.post("/tokenize", body)
         except RejectedError as error:
             raise error.as_triptych("prompt") from None
-        return int(answer["count"])
+        with reading(self._entry.name):
+            return int(answer["count"])
 
     async def call(self, prompt: Prompt, sampling: Sampling) -> Call:
         spec = await self.spec()

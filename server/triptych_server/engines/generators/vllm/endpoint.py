@@ -19,6 +19,13 @@ from triptych_server.engines.generators.vllm.errors import (
     error_of,
     stopped,
 )
+from triptych_server.engines.generators.vllm.trial import (
+    AGAIN_S,
+    TRIAL_S,
+    Trial,
+    TrialOf,
+    Verdict,
+)
 from triptych_server.errors import DeadlineExceeded
 
 CONNECT_S = 5.0
@@ -27,6 +34,11 @@ READ_S = 120.0
 PROBE_S = 5.0
 # One that says nothing is tried seldom: it costs a caller all that time.
 SILENT_PAUSE_S = 10.0
+# A part of an answer that is so young tells that a server lives, which may be too busy to say so.
+LIFE_S = 3.0
+# Bytes of an answer to GET, and to POST: the probabilities of a long prompt.
+LARGEST_DESCRIPTION, LARGEST_ANSWER = 4 * 2**20, 32 * 2**20
+_LARGE = 2**20  # bytes that take a while to read
 
 Chunk = dict[str, Any]
 
@@ -46,7 +58,10 @@ class Endpoint:
         self.outstanding = 0
         self._client = client
         self._paused_until = 0.0
+        self._barred = False
         self._fault = ""
+        self._heard = -LIFE_S
+        self._verdict: Verdict | None = None
         self._probes: dict[tuple[str, ...], asyncio.Task[Sequence[Any]]] = {}
 
     @property
@@ -54,13 +69,30 @@ class Endpoint:
         """It failed a moment ago."""
         return time.monotonic() < self._paused_until
 
+    @property
+    def barred(self) -> bool:
+        """It would answer nothing that is asked of it now."""
+        return self._barred and self.paused
+
+    @property
+    def fault(self) -> str:
+        """Why it was paused."""
+        return f"{self.url}: {self._fault}"
+
+    @property
+    def lively(self) -> bool:
+        """It answered a request, in part at least, a moment ago."""
+        return time.monotonic() - self._heard < LIFE_S
+
     def pause(self, error: EndpointError) -> str:
         """Send it nothing for a while; returns why."""
         if str(error) != self._fault:
             _log.warning("vLLM at %s: %s", self.url, error)
-        self._fault = str(error)
+        self._fault, self._barred = str(error), error.barred
         self._paused_until = time.monotonic() + error.pause_s
-        return f"{self.url}: {error}"
+        if not (self._verdict and error is self._verdict.error):
+            self._verdict = None  # what comes back may be another
+        return self.fault
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -74,12 +106,18 @@ class Endpoint:
     async def answer(self, method: str, path: str, body: bytes | None = None) -> Any:
         """The JSON of a whole answer; None for an empty one."""
         with self._translated():
-            response = await self._client.request(
+            async with self._client.stream(
                 method, self.url + path, content=body, timeout=_timeouts()
-            )
+            ) as response:
+                longest = LARGEST_ANSWER if body else LARGEST_DESCRIPTION
+                content = await _whole(response, longest)
             if response.status_code != HTTPStatus.OK:
-                raise error_of(response.status_code, response.content)
-            return json.loads(response.content) if response.content else None
+                raise error_of(response.status_code, content)
+            if body:
+                self._heard = time.monotonic()
+            if len(content) > _LARGE:
+                return await asyncio.to_thread(_json, content)
+            return _json(content) if content else None
 
     async def chunks(self, path: str, body: bytes) -> AsyncGenerator[Chunk, None]:
         """The chunks of a streamed answer. Closing it ends the request."""
@@ -88,26 +126,27 @@ class Endpoint:
                 self.url + path, method="POST", content=body, timeout=_timeouts()
             ) as events:
                 if events.response.status_code != HTTPStatus.OK:
-                    await events.response.aread()
-                    raise error_of(events.response.status_code, events.response.content)
+                    content = await _whole(events.response, LARGEST_DESCRIPTION)
+                    raise error_of(events.response.status_code, content)
                 async for event in events:
                     if event.data == "[DONE]":
                         return
-                    chunk = json.loads(event.data)
-                    if not isinstance(chunk, dict) or not chunk.keys() & {"choices", "error"}:
-                        raise EndpointError("its answer is none of vLLM's")
-                    if "error" in chunk:
+                    chunk = _json(event.data)
+                    if isinstance(chunk, dict) and "error" in chunk:
                         raise error_of(_code(chunk), event.data)
+                    _check_choices(chunk)
+                    self._heard = time.monotonic()
                     yield chunk
             raise EndpointError("its answer broke off")
 
-    def probe(self, paths: Sequence[str]) -> asyncio.Task[Sequence[Any]]:
+    def probe(self, paths: Sequence[str], trial: TrialOf) -> asyncio.Task[Sequence[Any]]:
         """Its answers to `paths`, for all that ask for them meanwhile; no caller's deadline ends
-        it. A failure is an `EndpointError` that names it, and pauses it."""
+        it. They make the `trial` known that it has to pass, too. A failure is an `EndpointError`
+        that names it, and pauses it."""
         key = tuple(paths)
         probe = self._probes.get(key)
         if probe is None or probe.done():
-            probe = asyncio.create_task(self._probe(key), context=Context())
+            probe = asyncio.create_task(self._probe(key, trial), context=Context())
             probe.add_done_callback(_retrieve)
             self._probes[key] = probe
         return probe
@@ -118,13 +157,11 @@ class Endpoint:
             probe.cancel()
         await asyncio.gather(*self._probes.values(), return_exceptions=True)
 
-    async def _probe(self, paths: Sequence[str]) -> Sequence[Any]:
+    async def _probe(self, paths: Sequence[str], trial: TrialOf) -> Sequence[Any]:
         try:
-            async with asyncio.timeout(PROBE_S):
-                answers = [await self.answer("GET", path) for path in paths]
-        except TimeoutError:
-            silent = EndpointError(f"it is silent for {PROBE_S:g} s", pause_s=SILENT_PAUSE_S)
-            raise EndpointError(self.pause(silent)) from None
+            answers = await self._described(paths)
+            if asked := trial(answers):
+                await self._pass(asked)
         except EndpointError as error:
             raise EndpointError(self.pause(error)) from None
         except RejectedError as error:  # every vLLM answers these: it is none
@@ -134,8 +171,39 @@ class Endpoint:
             raise
         if self._fault:
             _log.info("vLLM at %s answers again", self.url)
-        self._fault, self._paused_until = "", 0.0
+        self._fault, self._barred, self._paused_until = "", False, 0.0
         return answers
+
+    async def _described(self, paths: Sequence[str]) -> Sequence[Any]:
+        while True:
+            try:
+                async with asyncio.timeout(PROBE_S):
+                    return [await self.answer("GET", path) for path in paths]
+            except TimeoutError:
+                if not self.lively:
+                    message = f"it is silent for {PROBE_S:g} s"
+                    raise EndpointError(message, pause_s=SILENT_PAUSE_S, barred=True) from None
+
+    async def _pass(self, trial: Trial) -> None:
+        """Make a trial, unless its outcome is known and holds."""
+        verdict = self._verdict
+        if verdict is None or not verdict.holds_for(trial):
+            verdict = self._verdict = await self._tried(trial)
+        if verdict.error:
+            raise verdict.error.with_traceback(None)
+
+    async def _tried(self, trial: Trial) -> Verdict:
+        try:
+            async with asyncio.timeout(TRIAL_S):
+                _check_choices(await self.answer("POST", trial.path, trial.body))
+        except TimeoutError:  # a queue is no refusal
+            return Verdict(trial, None, time.monotonic() + AGAIN_S)
+        except RejectedError as error:
+            message = f"it refuses {trial.what}: {error.message} {trial.remedy}"
+            # Longer than until it is tried again, so that nothing is sent to it in between.
+            refusal = EndpointError(message, pause_s=2 * AGAIN_S, barred=True)
+            return Verdict(trial, refusal, time.monotonic() + AGAIN_S)
+        return Verdict(trial, None)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -173,6 +241,29 @@ def _timeouts() -> httpx2.Timeout:
     left = deadline.remaining()
     longest = READ_S if left is None else max(0.001, min(READ_S, left))
     return httpx2.Timeout(longest, connect=min(CONNECT_S, longest), pool=None)
+
+
+async def _whole(response: httpx2.Response, longest: int) -> bytes:
+    content = bytearray()
+    async for part in response.aiter_bytes():
+        content += part
+        if len(content) > longest:
+            raise EndpointError(f"it answers with more than {longest} bytes")
+    return bytes(content)
+
+
+def _json(content: bytes | str) -> Any:
+    return json.loads(content, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _check_choices(answer: Any) -> None:
+    choices = answer.get("choices") if isinstance(answer, dict) else None
+    if not isinstance(choices, list) or not all(isinstance(each, dict) for each in choices):
+        raise EndpointError("its answer is none of vLLM's")
 
 
 def _code(chunk: Chunk) -> int:

@@ -13,6 +13,7 @@ import httpx2
 
 from triptych_server.engines.generators.vllm.endpoint import Chunk, Endpoint
 from triptych_server.engines.generators.vllm.errors import EndpointError, stopped, unavailable
+from triptych_server.engines.generators.vllm.trial import TrialOf, no_trial
 
 KEPT_CONNECTIONS = 64
 # Shorter than vLLM keeps one that is idle (5 s): a request on one that it closes just then is lost.
@@ -65,7 +66,7 @@ class Endpoints:
                 causes.append(endpoint.pause(error))
                 if began:
                     break
-        raise unavailable(self._name, causes)
+        raise unavailable(self._name, causes or self._faults())
 
     async def post(self, path: str, body: bytes) -> Any:
         """The JSON of a whole answer. Raises as `stream`."""
@@ -78,10 +79,16 @@ class Endpoints:
                     return await endpoint.answer("POST", path, body)
             except EndpointError as error:
                 causes.append(endpoint.pause(error))
-        raise unavailable(self._name, causes)
+        raise unavailable(self._name, causes or self._faults())
 
-    async def first(self, *paths: str) -> Sequence[Any]:
-        """The answers of the first server to all of `paths`; every server is asked.
+    @property
+    def lively(self) -> bool:
+        """A server answered a request a moment ago."""
+        return any(endpoint.lively for endpoint in self._endpoints)
+
+    async def first(self, *paths: str, trial: TrialOf = no_trial) -> Sequence[Any]:
+        """The answers to all of `paths` of the first server that passes its `trial`; every server
+        is asked.
 
         Raises `Unavailable` with the causes of all when none answers. The others' answers are
         awaited in the background: a server that does not answer gets no requests for a while.
@@ -89,7 +96,7 @@ class Endpoints:
         if self._client.is_closed:
             raise stopped()
         causes: list[str] = []
-        for probe in asyncio.as_completed([each.probe(paths) for each in self._endpoints]):
+        for probe in asyncio.as_completed([each.probe(paths, trial) for each in self._endpoints]):
             try:
                 return await probe
             except EndpointError as error:
@@ -103,9 +110,12 @@ class Endpoints:
             await endpoint.end_probes()
 
     def _least(self, tried: Sequence[Endpoint]) -> Endpoint | None:
-        """Which to try next; None when all were tried."""
-        left = [endpoint for endpoint in self._endpoints if endpoint not in tried]
+        """Which to try next; None when all were tried that may answer."""
+        left = [each for each in self._endpoints if each not in tried and not each.barred]
         return min(left, key=lambda each: (each.paused, each.outstanding), default=None)
+
+    def _faults(self) -> Sequence[str]:
+        return [endpoint.fault for endpoint in self._endpoints]
 
 
 def _has_tokens(chunk: Mapping[str, Any]) -> bool:

@@ -1,7 +1,8 @@
 """vLLM's errors, told as Triptych's."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
 
@@ -24,12 +25,14 @@ _LONGEST_MESSAGE = 300  # characters; some repeat the request
 class EndpointError(Exception):
     """A server did not answer, or not to the end; another one may.
 
-    It gets no requests for `pause_s` seconds, unless all others fail as well.
+    It gets no requests for `pause_s` seconds, unless all others fail as well; none at all if it is
+    `barred`, as it would answer none of them.
     """
 
-    def __init__(self, message: str, *, pause_s: float = 1.0) -> None:
+    def __init__(self, message: str, *, pause_s: float = 1.0, barred: bool = False) -> None:
         super().__init__(message)
         self.pause_s = pause_s
+        self.barred = barred
 
 
 class RejectedError(Exception):
@@ -48,6 +51,16 @@ class RejectedError(Exception):
         if any(words in self.message for words in _TOO_LONG):
             return InvalidArgument(field, self.message, reason="EXCEEDS_CONTEXT")
         return InvalidArgument(field, self.message)
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Read an answer to `name`; what cannot be read is `Unavailable`, as of no vLLM."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        told = f"{type(error).__name__}: {error}"[:_LONGEST_MESSAGE]
+        raise unavailable(name, [f"it does not answer as vLLM does ({told})"]) from None
 
 
 def error_of(status: int, body: bytes | str) -> Exception:

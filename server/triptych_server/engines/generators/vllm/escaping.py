@@ -10,7 +10,7 @@ from collections.abc import Iterable, Set
 
 from triptych_server.engines.generators.prompts import SHORT_PROMPT
 from triptych_server.engines.generators.vllm.calls import encoded
-from triptych_server.engines.generators.vllm.errors import RejectedError
+from triptych_server.engines.generators.vllm.errors import RejectedError, reading
 from triptych_server.engines.generators.vllm.server import Server
 
 # `</s>`, `<image>`, `<|im_end|>`, `[INST]`, and what is in use besides.
@@ -59,8 +59,9 @@ class Escaper:
             answer = await self._server.endpoints.post("/tokenize", encoded(fields))
         except RejectedError:
             return unknown
-        tokens: Iterable[str] | None = answer.get("token_strs")
-        return unknown if tokens is None else unknown & set(tokens)
+        with reading(self._server.name):
+            tokens: Iterable[str] | None = answer.get("token_strs")
+            return unknown if tokens is None else unknown & set(tokens)
 
 
 def broken_up(found: re.Match[str]) -> str:

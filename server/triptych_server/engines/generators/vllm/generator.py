@@ -20,6 +20,7 @@ from triptych_server.engines.generators.vllm.entry import RemoteModel, Style
 from triptych_server.engines.generators.vllm.errors import (
     RejectedError,
     queue_full,
+    reading,
     stopped,
     unavailable,
 )
@@ -92,7 +93,9 @@ class VllmGenerator:
             try:
                 async with aclosing(self._server.endpoints.stream(call.path, call.body)) as chunks:
                     async for chunk in chunks:
-                        for delta in texts.take(chunk):
+                        with reading(self.name):
+                            deltas = list(texts.take(chunk))
+                        for delta in deltas:
                             for copy in copies(delta, sampling.n // len(call.readers)):
                                 yield copy
                         if texts.cut_short:

@@ -12,7 +12,9 @@ from typing import Any
 
 from triptych_server.engines.generators.protocol import Cost, Scores
 from triptych_server.engines.generators.vllm.calls import COMPLETIONS, encoded
+from triptych_server.engines.generators.vllm.errors import reading
 from triptych_server.engines.generators.vllm.server import Server
+from triptych_server.engines.generators.vllm.texts import finite, log_probabilities
 
 # Requests that are under way at once: of one call, and of all.
 OF_ONE_CALL, OF_ALL_CALLS = 64, 256
@@ -96,9 +98,10 @@ class _Call:
             body = await asyncio.to_thread(self._body, ids)
             answer = await self._server.endpoints.post(COMPLETIONS, body)
         self.first_ns = self.first_ns or self.elapsed_ns()
-        choice: Mapping[str, Any] = answer["choices"][0]
-        [last] = choice["logprobs"]["token_logprobs"]
-        return float(last) + (_of_prompt(choice, ids[:-1]) if self._whole else 0.0)
+        with reading(self._server.name):
+            choice: Mapping[str, Any] = answer["choices"][0]
+            [last] = log_probabilities(choice)
+            return last + (_of_prompt(choice, ids[:-1]) if self._whole else 0.0)
 
     def _body(self, ids: Sequence[int]) -> bytes:
         fields = {
@@ -117,7 +120,7 @@ def _of_prompt(choice: Mapping[str, Any], last: Sequence[int]) -> float:
     """How likely the last tokens of the prompt are."""
     positions = choice["prompt_logprobs"]
     told = zip(positions[len(positions) - len(last) :], last, strict=True)
-    return float(sum(of_tokens[str(token)]["logprob"] for of_tokens, token in told))
+    return sum(finite(of_tokens[str(token)]["logprob"]) for of_tokens, token in told)
 
 
 def _starts(continuations: Sequence[Sequence[int]]) -> tuple[list[Start], list[list[int]]]:

@@ -1,5 +1,6 @@
 """The chunks of a streamed answer, told as deltas."""
 
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -100,7 +101,7 @@ class Texts:
         prompt_tokens: int | None,
         check: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._texts = [_Text(index, reader) for index, reader in enumerate(readers)]
+        self._texts = {index: _Text(index, reader) for index, reader in enumerate(readers)}
         self._left = len(readers)
         self._served = 0  # texts that vLLM has ended
         self._prompt_tokens = prompt_tokens
@@ -119,7 +120,7 @@ class Texts:
         return self.finished and self._served < len(self._texts)
 
     def take(self, chunk: Mapping[str, Any]) -> Iterator[Delta]:
-        """What a chunk adds."""
+        """What a chunk adds. Raises errors of Python's own if it is none of vLLM's."""
         if usage := chunk.get("usage"):
             self._prompt_tokens = usage["prompt_tokens"]
         for choice in chunk["choices"]:
@@ -186,14 +187,21 @@ def copies(delta: Delta, count: int) -> Sequence[Delta]:
 
 
 def log_probabilities(choice: Choice) -> Sequence[float]:
-    """Of the tokens of a choice, in the form of either of vLLM's APIs."""
+    """Of the tokens of a choice, in the form of either of vLLM's APIs. Raises errors of Python's
+    own if it has neither."""
     told = choice.get("logprobs")
     if not told:
         return ()
     if "token_logprobs" in told:
-        of_tokens: Sequence[float] = told["token_logprobs"]
-        return of_tokens
-    return [each["logprob"] for each in told["content"] or ()]
+        return [finite(each) for each in told["token_logprobs"]]
+    return [finite(each["logprob"]) for each in told["content"] or ()]
+
+
+def finite(told: Any) -> float:
+    """A number of an answer; raises `ValueError` and `TypeError` if it is none."""
+    if not math.isfinite(told):
+        raise ValueError(f"{told} is no probability")
+    return float(told)
 
 
 def _finish(choice: Choice) -> Finish | None:

@@ -1,18 +1,14 @@
 """The remote generator and a server that is no vLLM, or one of a kind that nobody knows."""
 
 import asyncio
-import json
 import logging
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
 from continuations import continue_prompt
 from remotes import remote
+from strangers import MODELS, Stranger, events, running
 
 from triptych_server.engines.generators.protocol import ChatPrompt, Message, Sampling, Speaker
 from triptych_server.engines.generators.vllm.endpoints import Endpoints
@@ -21,78 +17,8 @@ from triptych_server.engines.generators.vllm.served_models import ServedModels
 from triptych_server.errors import Unavailable
 from triptych_server.media.content import Text
 
-MODELS = {"data": [{"id": "m", "root": "m", "max_model_len": 64}]}
 SECRET = "words that no log shows"
 PROMPT = ChatPrompt([Message(Speaker.USER, [Text(SECRET)])])
-
-
-class Stranger(ThreadingHTTPServer):
-    """Answers each path as `answers` say, with `status`, as soon as it `may_answer`. Whatever is to
-    be computed gets `stream`, or without one an error that repeats the request."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = HTTPStatus.OK
-        self.answers: dict[str, Any] = {}
-        self.stream = b""
-        self.was_asked, self.may_answer = threading.Event(), threading.Event()
-        self.may_answer.set()
-        self.url = f"http://127.0.0.1:{self.server_port}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Stranger
-
-    def do_GET(self) -> None:
-        self.server.was_asked.set()
-        self.server.may_answer.wait()
-        self._answer(self.server.status, self.server.answers.get(self.path, {}))
-
-    def do_POST(self) -> None:
-        asked = self.rfile.read(int(self.headers["Content-Length"])).decode()
-        if self.server.stream:
-            self.send_response(HTTPStatus.OK)
-            self.send_header("Content-Type", "text/event-stream")
-            self.end_headers()
-            self.wfile.write(self.server.stream)
-            return
-        error = {"message": f"cannot compute {asked}"}
-        self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": error})
-
-    def _answer(self, status: HTTPStatus, content: Any) -> None:
-        body = content if isinstance(content, bytes) else json.dumps(content).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        with suppress(BrokenPipeError):  # the one that asked may be gone
-            self.wfile.write(body)
-
-    def log_message(self, format: str, *values: object) -> None:
-        """Say nothing."""
-
-
-@contextmanager
-def running() -> Iterator[Stranger]:
-    with Stranger() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.may_answer.set()
-            server.shutdown()
-            thread.join()
-
-
-@pytest.fixture
-def stranger() -> Iterator[Stranger]:
-    with running() as server:
-        yield server
-
-
-def events(*chunks: Any) -> bytes:
-    lines = [chunk if isinstance(chunk, str) else json.dumps(chunk) for chunk in chunks]
-    return "".join(f"data: {line}\n\n" for line in lines).encode()
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 405, 422, 500, 503])
