@@ -15,8 +15,8 @@ class Stranger(ThreadingHTTPServer):
     """Answers each path as `answers` say, with `status`, as soon as it `may_answer`; an iterator is
     sent until it ends or the one that asked is gone.
 
-    Whatever is to be computed is noted in `asked`. It gets `stream`, or else what `computed` says
-    of it, which repeats it in an error.
+    Whatever is to be computed is noted in `asked`. It gets `stream` if there is one and it asks for
+    it, or else what `computed` says of it, which repeats it in an error.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(asked)
-        if self.server.stream and asked.get("stream", True):
+        if self.server.stream and asked.get("stream"):
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", "text/event-stream")
             self.end_headers()

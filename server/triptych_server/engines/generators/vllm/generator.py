@@ -29,6 +29,7 @@ from triptych_server.engines.generators.vllm.image_embeds import ImageEmbeds
 from triptych_server.engines.generators.vllm.prompt_embeds import PromptEmbeds
 from triptych_server.engines.generators.vllm.server import Server
 from triptych_server.engines.generators.vllm.texts import Texts, copies
+from triptych_server.engines.generators.vllm.trial import embeddings_trial
 from triptych_server.errors import Unavailable
 
 _log = logging.getLogger(__name__)
@@ -143,4 +144,5 @@ class VllmGenerator:
         folder = Folder(path, self._server)
         if self._entry.style is Style.IMAGE_EMBEDS:
             return ImageEmbeds(folder, self._server)
+        self._server.trial = embeddings_trial(folder.spec, self._server.model)
         return PromptEmbeds(folder, EmbeddingTable(path, folder.spec), self._server)

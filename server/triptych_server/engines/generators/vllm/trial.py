@@ -2,10 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from triptych_server.engines.generators.spec import FolderSpec
+from triptych_server.engines.generators.vllm.calls import COMPLETIONS, encoded, tensor
 from triptych_server.engines.generators.vllm.errors import EndpointError
 from triptych_server.engines.generators.vllm.model_list import ListedModel
 
@@ -46,3 +50,15 @@ class Verdict:
 
 def no_trial(_: Sequence[Any]) -> None:
     """Of servers that are not tried."""
+
+
+def embeddings_trial(spec: FolderSpec, model: Mapping[str, str]) -> Trial:
+    """Whether a server takes embeddings of the size of `spec`, of which it gets one."""
+    embedded = tensor(np.zeros((1, spec.hidden_size), np.float32))
+    fields = {**model, "prompt_embeds": embedded, "max_tokens": 1, "temperature": 0}
+    return Trial(
+        COMPLETIONS,
+        encoded(fields),
+        what=f"embeddings of {spec.hidden_size} numbers",
+        remedy=f"It has to serve {spec.source}, with --enable-prompt-embeds.",
+    )

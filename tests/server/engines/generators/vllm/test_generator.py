@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
+from operator import gt
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,7 @@ async def test_a_stop_string_ends_the_work_on_a_text(
 async def test_numbers_that_could_spoil_others_are_not_sent(
     generator: VllmGenerator, vllm: VllmServer, numbers: float
 ) -> None:
+    await generator.ready()
     before = vllm.metric(PROMPTS)
     prefix = SoftPrefix(np.full((PREFIX_TOKENS, HIDDEN_SIZE), numbers, np.float32))
     for call in (
@@ -249,6 +251,9 @@ async def test_requests_go_to_the_server_with_the_least_work(
     generator = await remote(
         Style.PROMPT_EMBEDS, vllm.url, second.url, folder=tiny.folder, queue=64
     )
+    before = [server.metric(PROMPTS) for server in (vllm, second)]
+    await generator.ready()
+    await until(lambda: all(map(gt, [vllm.metric(PROMPTS), second.metric(PROMPTS)], before)))
     before = [server.metric(PROMPTS) for server in (vllm, second)]
     streams = [generator.generate(PROMPT, LONG) for _ in range(32)]
     await asyncio.gather(*(anext(stream) for stream in streams))

@@ -2,6 +2,7 @@
 
 import resource
 from collections.abc import Iterator
+from functools import partial
 from http import HTTPStatus
 from itertools import repeat
 from typing import Any
@@ -123,12 +124,16 @@ def endless() -> Iterator[bytes]:
     return repeat(b" " * 2**16)
 
 
+def endless_with(status: HTTPStatus, _: Any) -> tuple[HTTPStatus, Any]:
+    return status, endless()
+
+
 async def test_an_answer_without_end_is_cut(vllm_like: Stranger, tiny: TinyGenerator) -> None:
     generator = await remote(Style.PROMPT_EMBEDS, vllm_like.url, folder=tiny.folder)
     await generator.ready()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for status in (HTTPStatus.OK, HTTPStatus.INTERNAL_SERVER_ERROR):
-        vllm_like.computed = lambda _, status=status: (status, endless())
+        vllm_like.computed = partial(endless_with, status)
         for call in (
             generator.score(PROMPT, [" cat"]),
             continue_prompt(generator, PROMPT, SAMPLING),

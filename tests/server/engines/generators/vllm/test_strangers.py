@@ -18,6 +18,7 @@ from triptych_server.errors import Unavailable
 from triptych_server.media.content import Text
 
 SECRET = "words that no log shows"
+STREAMED = b'{"stream": true}'
 PROMPT = ChatPrompt([Message(Speaker.USER, [Text(SECRET)])])
 
 
@@ -113,7 +114,7 @@ async def test_an_answer_is_all_of_one_server(stranger: Stranger) -> None:
         stranger.stream = events({**ROLE, "id": "broken off"})
         other.stream = events(ROLE, TOKEN, END, "[DONE]")
         endpoints = Endpoints("m", [stranger.url, other.url])
-        assert [chunk async for chunk in endpoints.stream("/", b"{}")] == [ROLE, TOKEN, END]
+        assert [chunk async for chunk in endpoints.stream("/", STREAMED)] == [ROLE, TOKEN, END]
         await endpoints.close()
 
 
@@ -126,7 +127,7 @@ async def test_an_answer_that_breaks_off_after_tokens_does_not_begin_anew(
         endpoints = Endpoints("m", [stranger.url, other.url])
         got = []
         with pytest.raises(Unavailable, match="broke off"):
-            async for chunk in endpoints.stream("/", b"{}"):
+            async for chunk in endpoints.stream("/", STREAMED):
                 got.append(chunk)
         assert got == [ROLE, TOKEN]
         await endpoints.close()
@@ -135,5 +136,5 @@ async def test_an_answer_that_breaks_off_after_tokens_does_not_begin_anew(
 async def test_an_answer_without_tokens_is_one(stranger: Stranger) -> None:
     stranger.stream = events(ROLE, END, "[DONE]")
     endpoints = Endpoints("m", [stranger.url])
-    assert [chunk async for chunk in endpoints.stream("/", b"{}")] == [ROLE, END]
+    assert [chunk async for chunk in endpoints.stream("/", STREAMED)] == [ROLE, END]
     await endpoints.close()
