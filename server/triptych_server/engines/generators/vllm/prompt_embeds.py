@@ -48,7 +48,7 @@ class PromptEmbeds:
         self._scorer = Scorer(server)
 
     async def spec(self) -> FolderSpec:
-        return replace(self._folder.spec, beams=False, structure=True)
+        return replace(self._folder.spec, beams=False, structure=True, prefix_penalty=False)
 
     async def count(self, prompt: Prompt) -> int:
         return await soon(self._folder.prompts.count, prompt)
