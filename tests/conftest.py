@@ -6,10 +6,15 @@ from pathlib import Path
 import grpc
 import pytest
 from calls import Stubs
+from hypothesis import HealthCheck, settings
 from language import write_models
 from scenes import Scenes
 
 from triptych_server.launch import GatewayProcess
+
+# A busy machine is slow, and not wrong.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 @pytest.fixture(scope="session")

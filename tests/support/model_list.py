@@ -1,4 +1,4 @@
-"""A server that lists models as vLLM does, and does nothing else."""
+"""A server that lists models as vLLM does, and takes what it is tried with."""
 
 import json
 import threading
@@ -40,7 +40,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.keys.append(self.headers.get("Authorization"))
         models = [{"id": name, "max_model_len": 2048, "root": name} for name in self.server.models]
-        body = json.dumps({"data": models} if self.path == "/v1/models" else {}).encode()
+        self._answer({"data": models} if self.path == "/v1/models" else {})
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self._answer({"choices": []})
+
+    def _answer(self, content: object) -> None:
+        body = json.dumps(content).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
