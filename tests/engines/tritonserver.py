@@ -71,9 +71,9 @@ def install() -> None:
 class TritonServer:
     """A tritonserver process on free ports of 127.0.0.1; a context manager.
 
-    Entering installs what is missing, starts the process and returns once all models are ready, or
-    raises `RuntimeError` with the errors of the server's log. Models are under explicit control:
-    clients may load and unload them.
+    Entering installs what is missing, starts the process and returns once all models are ready and
+    every port answers, or raises `RuntimeError` with the errors of the server's log. Models are
+    under explicit control: clients may load and unload them.
     """
 
     def __init__(self, repository: Path, *, grpc_port: int = 0) -> None:
@@ -160,7 +160,7 @@ class TritonServer:
 
     def statistics(self, model: str) -> Statistics:
         """What the server counted since the model was loaded."""
-        status, body = self._get(f"/v2/models/{model}/stats")
+        status, body = _get(self.http, f"/v2/models/{model}/stats")
         if status != HTTPStatus.OK:
             raise RuntimeError(body)
         versions = json.loads(body)["model_stats"]
@@ -183,7 +183,7 @@ class TritonServer:
     def _wait_until_ready(self) -> None:
         for _ in range(READY_POLLS):
             with contextlib.suppress(OSError):
-                if self._get("/v2/health/ready")[0] == HTTPStatus.OK:
+                if self._is_ready():
                     return
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(READY_POLL_S)
@@ -192,11 +192,17 @@ class TritonServer:
         errors = [line for line in log if line.lower().startswith("e")]
         raise RuntimeError("\n".join(["Triton did not become ready:", *errors]))
 
-    def _get(self, path: str) -> tuple[int, str]:
-        with contextlib.closing(HTTPConnection(self.http, timeout=5)) as connection:
-            connection.request("GET", path)
-            response = connection.getresponse()
-            return response.status, response.read().decode()
+    def _is_ready(self) -> bool:
+        # The port of the metrics is opened last, after the server says that it is ready.
+        pages = [(self.http, "/v2/health/ready"), (self.metrics, "/metrics")]
+        return all(_get(address, path)[0] == HTTPStatus.OK for address, path in pages)
+
+
+def _get(address: str, path: str) -> tuple[int, str]:
+    with contextlib.closing(HTTPConnection(address, timeout=5)) as connection:
+        connection.request("GET", path)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
 
 
 def _lay_out_backends(folder: Path) -> Path:

@@ -31,10 +31,10 @@ class Proposer(Protocol):
     async def propose(
         self, examples: Sequence[Candidate], count: int, *, seed: int, heat: float
     ) -> Proposals:
-        """Write `count` texts that should score higher than the examples, which come worst first and
-        may be none.
+        """Write `count` texts that should score higher than the examples, which come worst first
+        and may be none.
 
-        Equal calls with equal seeds give equal texts. `heat` is 1 or above: how much more varied than
-        usual the texts should be. Waits where the generator has no room.
+        Equal calls with equal seeds give equal texts. `heat` is 1 or above: how much more varied
+        than usual the texts should be. Waits where the generator has no room.
         """
         ...

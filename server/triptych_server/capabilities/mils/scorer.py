@@ -15,8 +15,8 @@ Vectors = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class ScoringCost:
-    """What scoring took: texts that went through a text encoder, texts whose vectors were known, and
-    pairs of a picture and a text that were compared."""
+    """What scoring took: texts that went through a text encoder, texts whose vectors were known,
+    and pairs of a picture and a text that were compared."""
 
     encoded_texts: int = 0
     known_texts: int = 0
@@ -50,8 +50,8 @@ class Scores:
 
 
 class Scorer(Protocol):
-    """Measures how well texts fit one target: pictures today; video, sound or the quality of pictures
-    made from the text have the same shape.
+    """Measures how well texts fit one target: pictures today; video, sound or the quality of
+    pictures made from the text have the same shape.
 
     Its target was prepared before. All methods raise as the engines that they use, and wait where
     these have no room.
