@@ -4,6 +4,9 @@ Needs `vllm serve --enable-mm-embeds --limit-mm-per-prompt '{"image": 0}'` and t
 the export, which adds nothing to a text. vLLM trusts the number of rows that it is sent: too few of
 them end the server, so their shape is checked here. It tokenizes the text, too; special tokens in
 it are broken up. A prompt without a prefix goes as the ids of its tokens.
+
+vLLM's own prompt has `<image>` where the prefix stands, so a repetition penalty makes that token
+less likely, which in process it does not. Trained models never say it.
 """
 
 import asyncio
