@@ -57,6 +57,8 @@ class Model:
             return encodes
         if self.generator is None:
             return False
+        if task is Task.PROPOSE:
+            return self.generator.proposes
         talks = task is Task.CHAT and self.generator.instructions is not None
         return encodes or talks or self.generator.max_pictures > 0
 

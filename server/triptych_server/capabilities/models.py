@@ -29,7 +29,7 @@ class ModelCatalog:
 
     A request that names no model gets the one that `defaults` has for its task, or the first by
     name that can do it when that is missing or empty. Chat has the default of captions and answers
-    while there is one.
+    while there is one. Of proposals the first is one that was trained for them, if there is any.
     """
 
     def __init__(
@@ -182,7 +182,10 @@ class ModelCatalog:
         return unread
 
     def _able(self, task: Task) -> Sequence[str]:
-        return [name for name, model in self._models.items() if model.can(task)]
+        able = [model for model in self._models.values() if model.can(task)]
+        if task is Task.PROPOSE:
+            able.sort(key=lambda model: not (model.generator and model.generator.proposals))
+        return [model.name for model in able]
 
     async def _kept_or_read(self, name: str, parts: Parts, unread: Unread) -> Model:
         known = self._models.get(name)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from triptych_server.capabilities.tasks import WRITING, Task
+from triptych_server.capabilities.tasks import ENCODING, WRITING, Task
 from triptych_server.errors import Unavailable
 
 
@@ -20,10 +20,11 @@ class Unread:
 
     def check(self, task: Task | None) -> None:
         """Raise `Unavailable` if one of them may be needed for a task, None being any."""
-        if self.engine:
-            raise Unavailable(self.engine)
-        for reason in self.encoders.values():
-            raise Unavailable(reason, reason="ENCODER_NOT_LOADED")
+        if task is None or task in ENCODING:
+            if self.engine:
+                raise Unavailable(self.engine)
+            for reason in self.encoders.values():
+                raise Unavailable(reason, reason="ENCODER_NOT_LOADED")
         if task is None or task in WRITING:
             for reason in (*self.generators.values(), *self.servers.values()):
                 raise Unavailable(reason, reason="GENERATOR_NOT_LOADED")

@@ -14,7 +14,7 @@ from triptych_server.engines.encoders.triton import TritonEngine
 from triptych_server.engines.generators.onnx import OnnxGenerator
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec, Instructions
-from triptych_server.errors import NotFound, Unavailable
+from triptych_server.errors import FailedPrecondition, NotFound, Unavailable
 
 NAME = "miniworld-clip"
 SILENT = {"http://one:8000": "http://one:8000 does not answer"}
@@ -142,3 +142,48 @@ async def test_no_model_is_known_to_be_missing_before_the_engine_has_listed_them
             await found.check(Task.CHAT)
         assert found.generator(found.get("chat", Task.CHAT)) is chat
         await engine.close()
+
+
+PROPOSALS = {
+    "example": "{percent} {text}",
+    "separator": "\n",
+    "ending": "\n100",
+    "subject": "a {subject}",
+    "examples": 6,
+}
+
+
+async def test_proposals_are_of_models_trained_for_them_before_chat_models(
+    repository: Path, tmp_path: Path
+) -> None:
+    chat = TalkingServer("a-chat")
+    writer = await generator(
+        tmp_path / "writer", model="writer", space="", max_prefixes=0, proposals=PROPOSALS
+    )
+    plain = await generator(tmp_path / "plain", model="plain", space="", max_prefixes=0)
+    fleet: list[Generator] = [chat, plain, writer]
+    async with catalog(repository, generators=fleet) as found:
+        assert found.get("", Task.PROPOSE).name == "writer"
+        assert found.is_default(found.get("writer", Task.PROPOSE))
+        assert found.get("a-chat", Task.PROPOSE).can(Task.CHAT)
+        with pytest.raises(FailedPrecondition, match="serves proposals"):
+            found.get("writer", Task.CHAT)
+        for name in ("plain", NAME):
+            with pytest.raises(FailedPrecondition, match="does not serve proposals"):
+                found.get(name, Task.PROPOSE)
+        with pytest.raises(NotFound, match="for proposals are: writer, a-chat"):
+            found.get("none", Task.PROPOSE)
+        with pytest.raises(Unavailable):  # its network is missing
+            await found.check(Task.PROPOSE)
+        fleet.remove(writer)
+        await found.refresh()
+        assert found.get("", Task.PROPOSE).name == "a-chat"
+        await found.check(Task.PROPOSE)
+
+
+async def test_encoders_that_cannot_be_read_keep_nobody_from_proposing(repository: Path) -> None:
+    (repository / f"{NAME}-text" / "config.pbtxt").write_text("no config")
+    async with catalog(repository, generators=[TalkingServer("chat")]) as found:
+        await found.check(Task.PROPOSE)
+        with pytest.raises(NotFound):
+            found.get("another", Task.PROPOSE)

@@ -21,6 +21,7 @@ PARTS = {Role.VISION, Role.PREFIX}
         (Task.CHAT, {Role.ITM}, []),
         (Task.MATCH, PARTS | {Role.ITM}, [Role.VISION, Role.ITM]),
         (Task.MATCH, {Role.ITM, Role.IMAGE_PREFIX}, []),
+        (Task.PROPOSE, PARTS, []),
         (Task.MATCH, {Role.VISION, Role.ITC_IMAGE, Role.ITC_TEXT}, []),
     ],
 )

@@ -3,7 +3,8 @@
 A generator lies in a folder of its own: `generator.json`, the decoder's graph `model.onnx` (with
 `model.onnx.data` beside it when it is large), its tokenizer and its table of token embeddings.
 Unlike encoders it is never read by Triton. The keys of generator.json are fields of `FolderSpec`;
-`name` is the folder's, and without `templates` the defaults hold.
+`name` is the folder's. Without `templates` the defaults hold, without `proposals` it proposes no
+texts.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from pathlib import Path, PurePath
 
 SPEC_FILE = "generator.json"
 NETWORK_FILE = "model.onnx"
+MOST_EXAMPLES = 64  # that a proposal is asked for with
 
 
 class SpecError(ValueError):
@@ -49,6 +51,24 @@ class Instructions:
     answer: str = "{question} Answer in one word or a few."
 
 
+@dataclass(frozen=True, slots=True)
+class ProposalTemplates:
+    """The form in which a checkpoint was trained to better scored texts.
+
+    A prompt is its examples, worst first, each `example` with `{text}` and, where they stand,
+    `{score}` (three decimals) or `{percent}` (a hundred times the score, a whole number from 0 to
+    100) filled in, joined by `separator`, and then `ending`; without examples it is `ending` alone.
+    The new text is what continues it, up to a separator. It begins with `subject`, `{subject}`
+    filled in, where what it is about is given. At most `examples` were in a prompt.
+    """
+
+    example: str
+    separator: str
+    ending: str
+    subject: str
+    examples: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorSpec:
     """What the gateway knows of one generator, whoever runs it.
@@ -58,7 +78,8 @@ class GeneratorSpec:
     each has `prefix_tokens` positions of `hidden_size` numbers. `max_pictures` are those that it
     sees itself, without a prefix; each takes `prefix_tokens` then, 0 where the number is not known.
     `context_length` counts prompt and text, and is 0 while nobody knows it. A chat model has
-    `instructions` and takes conversations; one without continues text, and has `templates`.
+    `instructions` and takes conversations; one without continues text, and has `templates`, and
+    `proposals` where it was trained to better scored texts.
     `prefix_penalty` says whether the repetition penalty holds after a soft prefix.
     """
 
@@ -78,7 +99,13 @@ class GeneratorSpec:
     structure: bool = False
     prefix_penalty: bool = True
     templates: Templates = Templates()
+    proposals: ProposalTemplates | None = None
     instructions: Instructions | None = None
+
+    @property
+    def proposes(self) -> bool:
+        """Whether it can be asked for texts that score higher than others."""
+        return self.instructions is not None or self.proposals is not None
 
     @property
     def most_pictures(self) -> int:
@@ -135,6 +162,7 @@ def read_spec(folder: Path) -> FolderSpec:
         beams=keys.flag("beams"),
         scoring=keys.flag("scoring"),
         templates=_templates(keys),
+        proposals=_proposals(keys) if "proposals" in keys else None,
         tokenizer=_asset(keys, "tokenizer"),
         embedding=_asset(keys, "embedding"),
     )
@@ -166,6 +194,19 @@ def _templates(keys: "_Keys") -> Templates:
     )
     inner.done()
     return templates
+
+
+def _proposals(keys: "_Keys") -> ProposalTemplates:
+    inner = keys.inner("proposals")
+    proposals = ProposalTemplates(
+        example=inner.template("example", "{text}"),
+        separator=inner.text("separator", empty=True),
+        ending=inner.text("ending", empty=True),
+        subject=inner.template("subject", "{subject}"),
+        examples=inner.integer("examples", 0, MOST_EXAMPLES),
+    )
+    inner.done()
+    return proposals
 
 
 def _asset(keys: "_Keys", key: str) -> Asset:

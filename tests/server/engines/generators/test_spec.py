@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from triptych_server.engines.generators.spec import (
     Asset,
     FolderSpec,
+    ProposalTemplates,
     SpecError,
     Templates,
     asset_path,
@@ -38,6 +39,13 @@ CONTENT: dict[str, Any] = {
     "beams": True,
     "scoring": False,
     "templates": {"answer": "Q: {question} A:", "turn": "{question} {answer}", "separator": ""},
+    "proposals": {
+        "example": "{percent} {text}",
+        "separator": "\n",
+        "ending": "\n100",
+        "subject": "a {subject}",
+        "examples": 6,
+    },
     "tokenizer": {"file": "tokenizer.json", "sha256": "0" * 64},
     "embedding": {"file": "embedding.npy", "sha256": "f" * 64},
 }
@@ -61,6 +69,7 @@ SPEC = FolderSpec(
     beams=True,
     scoring=False,
     templates=Templates("Q: {question} A:", "{question} {answer}", ""),
+    proposals=ProposalTemplates("{percent} {text}", "\n", "\n100", "a {subject}", 6),
     tokenizer=Asset(PurePath("tokenizer.json"), "0" * 64),
     embedding=Asset(PurePath("embedding.npy"), "f" * 64),
 )
@@ -91,12 +100,19 @@ def test_templates_and_the_begin_of_a_text_may_be_absent(folder: Path) -> None:
     assert (spec.templates, spec.begin_id, spec.end_ids) == (Templates(), None, ())
 
 
+def test_without_templates_for_them_it_proposes_nothing(folder: Path) -> None:
+    assert read(folder, CONTENT).proposes
+    spec = read(folder, without("proposals"))
+    assert spec.proposals is None
+    assert not spec.proposes
+
+
 def test_a_generator_may_take_text_alone(folder: Path) -> None:
     spec = read(folder, {**CONTENT, "space": "", "prefix_tokens": 0, "max_prefixes": 0})
     assert (spec.space, spec.prefix_tokens) == ("", 0)
 
 
-@pytest.mark.parametrize("key", [key for key in CONTENT if key != "templates"])
+@pytest.mark.parametrize("key", sorted(set(CONTENT) - {"templates", "proposals"}))
 def test_a_missing_key_is_named(folder: Path, key: str) -> None:
     with pytest.raises(SpecError, match=rf"^blip2-fp32/generator\.json: {key}: is missing$"):
         read(folder, without(key))
@@ -123,6 +139,7 @@ WRONG = [
     ("beams", 1),
     ("scoring", None),
     ("templates", []),
+    ("proposals", None),
     ("tokenizer", "tokenizer.json"),
     ("colour", "red"),
 ]
@@ -140,6 +157,14 @@ INNER = [
     ("templates", "turn", "{question}"),
     ("templates", "separator", 1),
     ("templates", "greeting", "hello"),
+    ("proposals", "example", "{percent}"),
+    ("proposals", "example", "{text} {text}"),
+    ("proposals", "separator", 1),
+    ("proposals", "ending", None),
+    ("proposals", "subject", "a dog"),
+    ("proposals", "examples", -1),
+    ("proposals", "examples", 65),
+    ("proposals", "places", 1),
     ("tokenizer", "file", "../tokenizer.json"),
     ("tokenizer", "file", "/etc/passwd"),
     ("tokenizer", "file", ".."),
