@@ -58,12 +58,21 @@ def generator_folders(settings: Settings) -> list[Path]:
 def generators_directory(settings: Settings) -> Path | None:
     """The directory of generators that was given, or the one beside the repository if it is there;
     of a remote repository, beside the assets. Raises `ValueError` if a given one is none."""
+    return _given_or_beside(settings, settings.generators, "generators")
+
+
+def pools_directory(settings: Settings) -> Path | None:
+    """The same for seed pools."""
+    return _given_or_beside(settings, settings.pools, "seed_pools")
+
+
+def _given_or_beside(settings: Settings, given: Path | None, name: str) -> Path | None:
     repository = (settings.assets or settings.repository).absolute()
-    directory = settings.generators or repository.parent / "generators"
+    directory = given or repository.parent / name
     if directory.is_dir():
         return directory
-    if settings.generators is not None:
-        raise ValueError(f"the generators {directory} are no directory")
+    if given is not None:
+        raise ValueError(f"the {name.replace('_', ' ')} {directory} are no directory")
     return None
 
 

@@ -40,6 +40,7 @@ class Service(StrEnum):
     """A service that a gateway may run; ModelService, health and reflection always do."""
 
     EMBEDDING = "embedding"
+    MILS = "mils"
     SEARCH = "search"
     VISION_LANGUAGE = "vision_language"
 
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
         description="`http://HOST:PORT` of a vLLM, or of several that serve the same, separated by "
         "commas: whatever it serves is a model. Default: generators run in process.",
     )
+    pools: Path | None = Field(
+        None,
+        description="Directory of seed pools; default: `seed_pools` beside the repository, or "
+        "beside the assets where those are given.",
+    )
     generator_api_key_env: str = Field(
         "", description="Environment variable that holds its API key; default: it has none."
     )
@@ -94,6 +100,11 @@ class Settings(BaseSettings):
     default_matcher: str = Field(
         "", description="Model of image-text matching; default: the first that can."
     )
+    default_proposer: str = Field(
+        "",
+        description="Model that proposes captions; default: the first made for it, or the first "
+        "chat model.",
+    )
     threads: int = Field(
         default_factory=lambda: len(os.sched_getaffinity(0)),
         ge=1,
@@ -104,6 +115,9 @@ class Settings(BaseSettings):
     generator_queue: int = Field(128, ge=1, description="Requests that may wait for a generator.")
     generator_cache_bytes: int = Field(
         1024 * MIB, ge=MIB, description="Keys and values that a generator holds of running texts."
+    )
+    text_cache_bytes: int = Field(
+        64 * MIB, ge=0, description="Vectors of texts that are kept from one search to the next."
     )
     max_picture_side: int = Field(
         1344,

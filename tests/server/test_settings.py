@@ -130,7 +130,7 @@ def test_two_tables_of_one_name_are_refused(tmp_path: Path) -> None:
         ("port = 65536", "port: must be less than or equal to 65535"),
         ("generator = 5", "generator: must be a list"),
         ('services = ""', "services: must not be empty"),
-        ('services = "embed"', "services.0: must be 'embedding', 'search' or 'vision_language'"),
+        ('services = "embed"', "services.0: must be 'embedding', 'mils', 'search'"),
         ('encoders = "http://one"', "encoders: must be onnx, triton://HOST:PORT"),
         ('[[remote_generators]]\nurls = ["http://c"]', "remote_generators.0.name: is missing"),
         ("port = = 1", "gateway.toml is no TOML: .*line 1"),

@@ -32,7 +32,7 @@ class ServerFlags:
     ] = None
     services: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="embedding, search, vision_language. Default: all."),
+        typer.Option(metavar="NAME,...", help="embedding, mils, search, vision_language. Default: all."),
     ] = None
     data: Annotated[
         Path | None,
@@ -53,6 +53,10 @@ class ServerFlags:
         typer.Option(
             metavar="http://HOST:PORT", help="A vLLM, or several of one, by commas. Default: none."
         ),
+    ] = None
+    pools: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Seed pools. Default: seed_pools, beside the repository."),
     ] = None
     encoders: Annotated[
         str | None,
