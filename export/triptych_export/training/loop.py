@@ -38,6 +38,7 @@ class Plan:
     threads: int
     seed: int
     resume: bool
+    rate: float = 1.0  # the peak of the learning rates, as a share of the usual one
 
 
 class Task(Protocol):
@@ -112,7 +113,7 @@ def share_of_rate(step: int, progress: float) -> float:
 def train_step(run: Run, plan: Plan) -> float:
     """One step on new scenes; returns the loss over all processes."""
     rng = np.random.default_rng([plan.seed, run.step, dist.get_rank()])
-    share = share_of_rate(run.step, run.seconds / (60 * plan.minutes))
+    share = plan.rate * share_of_rate(run.step, run.seconds / (60 * plan.minutes))
     model = run.task.model
     loss = run.task.loss(rng)
     model.zero_grad(set_to_none=True)
@@ -216,6 +217,7 @@ def argument_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--minutes", type=float, default=40)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=1, help="learning rates, as a share")
     parser.add_argument("--resume", action="store_true")
     return parser
 
