@@ -1,0 +1,166 @@
+"""A search under way."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from triptych_server.capabilities.mils.aside import aside
+from triptych_server.capabilities.mils.candidates import Candidate, Seed
+from triptych_server.capabilities.mils.events import Result, Spending, Step, Stop
+from triptych_server.capabilities.mils.gauge import Gauge
+from triptych_server.capabilities.mils.ledger import Ledger
+from triptych_server.capabilities.mils.proposer import Proposer
+from triptych_server.capabilities.mils.scorer import Scorer, Vectors
+from triptych_server.capabilities.mils.search import Search
+from triptych_server.capabilities.mils.selection import best_of, varied
+from triptych_server.capabilities.mils.standing import Standing
+
+# A step asks once more, and again, for what was no new text: each time for more varied ones.
+HEATS = (1.0, 1.4, 1.8)
+TEXTS = 64  # of a result
+
+
+class Course:
+    """Scores the seeds, then step by step what is proposed.
+
+    `scored` is what the current step has scored, in the order of proposal: whole numbers of rounds,
+    also if the step was cancelled.
+    """
+
+    def __init__(self, search: Search, proposer: Proposer, scorer: Scorer) -> None:
+        self.scored: Sequence[Candidate] = ()
+        self._search = search
+        self._proposer = proposer
+        self._ledger = Ledger()
+        self._gauge = Gauge(scorer, self._ledger)
+        self._standing = Standing(search.near_duplicate_cosine)
+        self._step = 0
+        self._finalists: Sequence[Candidate] = ()
+
+    async def begin(self) -> None:
+        """Score the seeds."""
+        seeds = self._search.seeds
+        if not seeds:
+            return
+        texts = [seed.text for seed in seeds]
+        vectors = await self._seed_vectors(seeds)
+        scores = await self._gauge.score(texts, vectors)
+        begin_with = self._search.begin_with
+        work = self._standing.work(texts, vectors)
+        await aside(work, self._standing.begin, texts, scores, vectors, begin_with)
+        self.scored = tuple(self._standing.ranked)
+
+    async def advance(self) -> None:
+        """Do one step."""
+        self._step += 1
+        self.scored = ()
+        self._ledger.open_step()
+        left = self._search.limits.max_evaluations - self._ledger.spending.evaluations
+        wanted = min(self._search.candidates, left)
+        if self._search.rescore_survivors:
+            await self._rescore()
+        for number, heat in enumerate(HEATS):
+            if missing := wanted - len(self.scored):
+                await self._round(number, missing, heat)
+
+    def report(self) -> Step:
+        """The current step."""
+        return Step(
+            step=self._step,
+            best=self._standing.best,
+            candidates=sorted(self.scored, key=lambda each: -each.score),
+            spending=self._ledger.spending,
+            times=self._ledger.step_times,
+        )
+
+    async def compare(self, judge: Scorer) -> None:
+        """Score the best once more, by the judge."""
+        finalists = self._standing.ranked[: self._search.finalists]
+        if finalists:
+            values = await Gauge(judge, self._ledger).measure([each.text for each in finalists])
+            judged = [
+                replace(each, matching_score=value)
+                for each, value in zip(finalists, values, strict=True)
+            ]
+            order = np.argsort(-np.asarray(values), kind="stable")
+            self._finalists = [judged[place] for place in order]
+
+    def result(self, stop: Stop, last: Step) -> Result:
+        """What `last`, the last reported step, and the comparison of finalists led to."""
+        others = self._standing.ranked[len(self._finalists) :][:TEXTS]
+        return Result(
+            texts=[*self._finalists, *others][:TEXTS],
+            stop=stop,
+            steps=last.step,
+            best=last.best,
+            spending=self._ledger.spending,
+            times=self._ledger.times,
+        )
+
+    async def _seed_vectors(self, seeds: Sequence[Seed]) -> Vectors | None:
+        """`[N, D]`: the known ones, and those of the other seeds, embedded."""
+        missing = [seed.text for seed in seeds if seed.vector is None]
+        embedded = await self._gauge.embed(missing) if missing else None
+        if missing and embedded is None:
+            return None
+        if len(missing) == len(seeds):
+            return embedded
+        dimension = next(seed.vector.size for seed in seeds if seed.vector is not None)
+        return await aside(len(seeds) * dimension, _merged, seeds, embedded)
+
+    async def _rescore(self) -> None:
+        """Pay for the scores of survivors, which are known, as the published loop does."""
+        survivors = self._examples(0)
+        if survivors:
+            await self._gauge.measure([each.text for each in survivors])
+
+    async def _round(self, number: int, count: int, heat: float) -> None:
+        """Ask for texts once, and score those that are new."""
+        reply = await self._proposer.propose(
+            self._examples(number), count, seed=int(self._state(number)[0]), heat=heat
+        )
+        self._ledger.enter(Spending(unparsed=reply.unparsed, usage=reply.usage), reply.times)
+        texts = reply.texts[:count]
+        unknown = self._standing.unknown(texts)
+        self._ledger.enter(Spending(duplicates=len(texts) - len(unknown)))
+        if unknown:
+            await self._score(unknown)
+
+    async def _score(self, texts: Sequence[str]) -> None:
+        """Score texts, except near duplicates."""
+        vectors = await self._gauge.embed(texts)
+        if vectors is not None:
+            neighbours = self._standing.neighbours
+            new = await aside(neighbours.work(vectors), neighbours.admit, vectors)
+            self._ledger.enter(Spending(near_duplicates=len(texts) - len(new)))
+            texts, vectors = [texts[place] for place in new], vectors[new]
+        if not texts:
+            return
+        scores = await self._gauge.score(texts, vectors)
+        candidates = [
+            Candidate(text, score, self._step, None if vectors is None else vectors[place])
+            for place, (text, score) in enumerate(zip(texts, scores, strict=True))
+        ]
+        self._standing.add(candidates)
+        self._ledger.enter(Spending(evaluations=len(candidates)))
+        self.scored = [*self.scored, *candidates]
+
+    def _examples(self, number: int) -> list[Candidate]:
+        """Worst first: the very best in a step's first round, others beside the best in later
+        ones."""
+        ranked, count = self._standing.examples, self._proposer.examples
+        if not number:
+            return best_of(ranked, count)
+        return varied(ranked, count, np.random.default_rng(self._state(number)))
+
+    def _state(self, number: int) -> Sequence[int]:
+        """Random numbers of a round, below 2**32."""
+        entropy = [self._search.seed, self._step, number]
+        return [int(each) for each in np.random.SeedSequence(entropy).generate_state(4)]
+
+
+def _merged(seeds: Sequence[Seed], embedded: Vectors | None) -> Vectors:
+    """`[N, D]` of the known vectors, and the embedded ones where none is known."""
+    others = iter(() if embedded is None else embedded)
+    return np.stack([next(others) if seed.vector is None else seed.vector for seed in seeds])
