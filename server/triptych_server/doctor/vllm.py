@@ -6,13 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from shlex import quote
-from typing import Any
 
 import httpx2
 
 from triptych_server.doctor.finding import Finding
 from triptych_server.engines.generators.spec import FolderSpec, GeneratorSpec
 from triptych_server.engines.generators.vllm.entry import Style
+from triptych_server.engines.generators.vllm.model_list import MODELS, read_list
+from triptych_server.opening import generators_directory
 from triptych_server.remote_generators import api_key
 from triptych_server.settings import Settings
 
@@ -20,7 +21,7 @@ AREA = "generators"
 _FLAGS = {
     Style.CHAT: "",
     Style.PROMPT_EMBEDS: " --enable-prompt-embeds",
-    Style.IMAGE_EMBEDS: " --enable-mm-embeds",
+    Style.IMAGE_EMBEDS: """ --enable-mm-embeds --limit-mm-per-prompt '{"image": 0}'""",
 }
 
 
@@ -64,7 +65,7 @@ def examine_vllm(vllm: Vllm) -> Finding:
     what = f"vllm {url}"
     if vllm.fault:
         key = f' -H "Authorization: Bearer ${variable}"' if variable else ""
-        return Finding.problem(AREA, what, vllm.fault, f"curl -i{key} {url}/v1/models")
+        return Finding.problem(AREA, what, vllm.fault, f"curl -i{key} {url}{MODELS}")
     models = [
         f"{name} ({length} tokens)" if length else name for name, length in vllm.models.items()
     ]
@@ -99,8 +100,18 @@ def serve_command(settings: Settings, name: str, spec: GeneratorSpec | None = No
     served = table.served_name if table and table.served_name else name
     found = Style.PROMPT_EMBEDS if isinstance(spec, FolderSpec) else Style.CHAT
     flags = _FLAGS[table.style if table else found]
-    checkpoint = quote(spec.source if spec and spec.source else "CHECKPOINT")
+    checkpoint = quote(_checkpoint(settings, spec) or "CHECKPOINT")
     return f"vllm serve {checkpoint} --served-model-name {quote(served)}{flags}"
+
+
+def _checkpoint(settings: Settings, spec: GeneratorSpec | None) -> str:
+    """What a server of the model reads, empty if that is not known: of a folder not its source, but
+    the part of it that the export writes for vLLM."""
+    if not isinstance(spec, FolderSpec):
+        return spec.source if spec else ""
+    directory = generators_directory(settings)
+    written = directory / spec.name / "checkpoint" if directory else None
+    return str(written) if written and written.is_dir() else ""
 
 
 async def _ask(client: httpx2.AsyncClient, endpoint: Endpoint, timeout_s: float) -> Vllm:
@@ -108,7 +119,7 @@ async def _ask(client: httpx2.AsyncClient, endpoint: Endpoint, timeout_s: float)
         key = api_key(endpoint.key_variable, os.environ)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         async with asyncio.timeout(timeout_s):
-            paths = ("/health", "/version", "/v1/models")
+            paths = ("/health", "/version", MODELS)
             answers = [await client.get(endpoint.url + path, headers=headers) for path in paths]
     except ValueError as error:
         return Vllm(endpoint, str(error))
@@ -123,14 +134,11 @@ async def _ask(client: httpx2.AsyncClient, endpoint: Endpoint, timeout_s: float)
     if health.is_server_error:
         return Vllm(endpoint, f"is not healthy: /health answers {health.status_code}")
     try:
-        return Vllm(endpoint, "", _version(version), _models(models.json()))
+        listed = {model.name: model.context_length for model in read_list(models.json())}
+        return Vllm(endpoint, "", _version(version), listed)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Vllm(endpoint, f"lists no models: /v1/models answers {models.status_code}")
+        return Vllm(endpoint, f"lists no models: {MODELS} answers {models.status_code}")
 
 
 def _version(response: httpx2.Response) -> str:
     return str(response.json()["version"]) if response.is_success else ""
-
-
-def _models(listing: Any) -> dict[str, int | None]:
-    return {str(model["id"]): model.get("max_model_len") for model in listing["data"]}

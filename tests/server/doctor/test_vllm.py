@@ -35,6 +35,25 @@ def test_the_model_of_a_table_is_told_with_the_command_that_serves_it(engines: E
     assert found["qwen"].remedy == "vllm serve CHECKPOINT --served-model-name Qwen"
 
 
+@pytest.mark.parametrize(
+    ("style", "flags"),
+    [
+        ("prompt_embeds", "--enable-prompt-embeds"),
+        ("image_embeds", """--enable-mm-embeds --limit-mm-per-prompt '{"image": 0}'"""),
+    ],
+)
+def test_of_a_folder_the_command_serves_what_the_export_writes_for_vllm(
+    engines: Engines, repository: Path, style: str, flags: str
+) -> None:
+    name = "miniworld-blip2"
+    written = repository.parent / "generators" / name / "checkpoint"
+    table = {"name": name, "style": style, "urls": ["http://127.0.0.1:1"]}
+    for checkpoint in ("CHECKPOINT", written):
+        [fault] = [each for each in faults(engines(remote_generators=[table])) if each.what == name]
+        assert fault.remedy == f"vllm serve {checkpoint} --served-model-name {name} {flags}"
+        written.mkdir(exist_ok=True)
+
+
 def test_a_server_that_never_answers_is_told_after_the_timeout(engines: Engines) -> None:
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
@@ -96,9 +115,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> "TinyGenerator":
 
 
 @pytest.fixture(scope="module")
-def vllm(tiny: "TinyGenerator", tmp_path_factory: pytest.TempPathFactory) -> Iterator[VllmServer]:
+def vllm(tiny: "TinyGenerator") -> Iterator[VllmServer]:
     """A real vLLM that serves the network of `tiny`, and takes no embeddings."""
-    checkpoint = tmp_path_factory.mktemp("vllm")
+    checkpoint = tiny.folder / "checkpoint"  # where the export writes it
     tiny.model.save_pretrained(checkpoint)
     tiny.tokenizer.save_pretrained(checkpoint)
     with VllmServer(checkpoint, "--max-model-len", "128", name="tiny") as server:
@@ -136,4 +155,6 @@ def test_a_real_vllm_that_takes_no_embeddings_is_told(
 ) -> None:
     [fault] = faults(engines(generator=vllm.url, generators=tiny.folder.parent, load=load))
     assert fault.what == "tiny"
-    assert "--enable-prompt-embeds" in fault.detail + fault.remedy
+    checkpoint = tiny.folder / "checkpoint"
+    served = f"vllm serve {checkpoint} --served-model-name tiny"
+    assert fault.remedy == f"{served} --enable-prompt-embeds"
