@@ -57,11 +57,10 @@ class PromptEmbeds:
         return await asyncio.to_thread(self._call, await self.spec(), prompt, sampling)
 
     async def score(self, prompt: Prompt, continuations: Sequence[str]) -> Scores:
-        spec = await self.spec()
-        if not spec.scoring:
-            raise no_scoring(spec)
+        if not self._folder.spec.scoring:
+            raise no_scoring(self._folder.spec)
         await self._server.known()
-        spec = await self.spec()
+        spec = self._folder.spec
         parts = await soon(self._folder.tokenize, prompt)
         ids = await asyncio.to_thread(continuation_ids, continuations, self._folder.tokenizer, spec)
         length = positions(parts)
