@@ -83,6 +83,15 @@ class Matcher:
         """
         return await self._encoding.pixels(model.encoder(Role.VISION), image)
 
+    async def patches(self, model: Model, image: Image) -> tuple[Patches, StageTimes]:
+        """The patches of a picture that is matched again and again, and what they took.
+
+        Raises `InvalidArgument` with the field inside the picture.
+        """
+        async with self._room:
+            encoded = await self._encode(model, image)
+        return Patches(encoded.patches, model.encoder(Role.ITM).patch_space), encoded.times
+
     async def match(
         self,
         model: Model,

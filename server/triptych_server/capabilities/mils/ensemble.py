@@ -1,0 +1,53 @@
+"""Several scorers as one."""
+
+from collections.abc import Iterable, Sequence
+
+from triptych_server.capabilities.concurrency import run_all
+from triptych_server.capabilities.mils.contrastive_scorer import ContrastiveScorer
+from triptych_server.capabilities.mils.scorer import (
+    Embedded,
+    Scorer,
+    Scores,
+    ScoringCost,
+    Vectors,
+)
+from triptych_server.capabilities.timing import StageTimes
+
+
+class Ensemble:
+    """A `Scorer` whose score is the weighted sum of the scores of its parts, which run side by
+    side. It embeds with its first contrastive part."""
+
+    def __init__(self, parts: Sequence[tuple[Scorer, float]]) -> None:
+        self._parts = parts
+        self._embedding = next(
+            (scorer for scorer, _ in parts if isinstance(scorer, ContrastiveScorer)), None
+        )
+
+    async def embed(self, texts: Sequence[str]) -> Embedded:
+        if self._embedding is None:
+            return Embedded(None, ScoringCost())
+        return await self._embedding.embed(texts)
+
+    async def score(self, texts: Sequence[str], vectors: Vectors | None) -> Scores:
+        scored = await run_all(
+            scorer.score(texts, vectors if scorer is self._embedding else None)
+            for scorer, _ in self._parts
+        )
+        weights = [weight for _, weight in self._parts]
+        values = [
+            sum(weight * value for weight, value in zip(weights, of_text, strict=True))
+            for of_text in zip(*(each.values for each in scored), strict=True)
+        ]
+        return Scores(values, _beside(each.cost for each in scored))
+
+
+def _beside(costs: Iterable[ScoringCost]) -> ScoringCost:
+    """Of pieces of work side by side."""
+    every = list(costs)
+    return ScoringCost(
+        sum(cost.encoded_texts for cost in every),
+        sum(cost.known_texts for cost in every),
+        sum(cost.matched_pairs for cost in every),
+        StageTimes.longest(cost.times for cost in every),
+    )
