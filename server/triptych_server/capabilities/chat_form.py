@@ -4,8 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from triptych_server.capabilities.forms import Place, Said, Sight
-from triptych_server.capabilities.prompting import fill
+from triptych_server.capabilities.chat_wording import proposals_message, subject_message
+from triptych_server.capabilities.forms import Inquiry, Place, Said, Sight
+from triptych_server.capabilities.prompting import Scored, fill
+from triptych_server.capabilities.replies import Caption, Captions, Line, Lines, Reply
 from triptych_server.engines.generators.protocol import (
     ChatPrompt,
     Message,
@@ -51,9 +53,11 @@ class ChatDraft:
 
 @dataclass(frozen=True, slots=True)
 class ChatForm:
-    """Pictures stand where people put them, and go with their message when it is left out."""
+    """Pictures stand where people put them, and go with their message when it is left out. Models
+    with `structured` replies write new texts as JSON."""
 
     instructions: Instructions
+    structured: bool = False
 
     def caption(self, beginning: str) -> ChatDraft:
         asked: Said = [Place(0), Text(self.instructions.caption)]
@@ -65,6 +69,25 @@ class ChatForm:
 
     def conversation(self, said: Sequence[Said], left_out: int) -> ChatDraft:
         return ChatDraft(said[left_out:])
+
+    def proposals(
+        self, examples: Sequence[Scored], guidance: str = "", *, together: int = 1
+    ) -> Inquiry:
+        reply = self._reply(together)
+        return _inquiry(proposals_message(examples, guidance, reply), reply)
+
+    def subject(self, subject: str, guidance: str = "") -> Inquiry:
+        reply = self._reply(1)
+        return _inquiry(subject_message(subject, guidance, reply), reply)
+
+    def _reply(self, texts: int) -> Reply:
+        if self.structured:
+            return Caption() if texts == 1 else Captions(texts)
+        return Line() if texts == 1 else Lines(texts)
+
+
+def _inquiry(message: str, reply: Reply) -> Inquiry:
+    return Inquiry(ChatDraft([[Text(message)]]), reply)
 
 
 def _parts(said: Said, sights: Mapping[int, Sight]) -> Iterator[Text | Picture]:

@@ -4,15 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
-from triptych_server.capabilities.forms import Place, Said, Sight
+from triptych_server.capabilities.forms import Inquiry, Place, Said, Sight
 from triptych_server.capabilities.prompting import (
+    Scored,
     Turn,
     continuation,
     conversation_prompt,
+    fill,
+    one_line,
+    proposal_prompt,
     question_prompt,
 )
+from triptych_server.capabilities.replies import Line
 from triptych_server.engines.generators.protocol import Prompt, SoftPrefix
-from triptych_server.engines.generators.spec import Templates
+from triptych_server.engines.generators.spec import ProposalTemplates, Templates
 from triptych_server.media.content import Text
 
 
@@ -37,9 +42,11 @@ class CompletionDraft:
 @dataclass(frozen=True, slots=True)
 class CompletionForm:
     """Pictures stand before all text, wherever people put them: BLIP-2 learnt no other order. So
-    those of messages that are left out stay."""
+    those of messages that are left out stay. Models without `proposal_templates` are not asked for
+    new texts."""
 
     templates: Templates
+    proposal_templates: ProposalTemplates | None = None
 
     def caption(self, beginning: str) -> CompletionDraft:
         return CompletionDraft(beginning, [0])
@@ -52,6 +59,30 @@ class CompletionForm:
         turns = [Turn(*pair) for pair in zip(texts[::2], texts[1::2], strict=True)]
         pictures = [part.picture for part in chain(*said) if isinstance(part, Place)]
         return CompletionDraft(conversation_prompt(self.templates, turns, last), pictures)
+
+    def proposals(
+        self, examples: Sequence[Scored], guidance: str = "", *, together: int = 1
+    ) -> Inquiry:
+        templates = self._for_proposals(guidance)
+        prompt = proposal_prompt(templates, examples)
+        return Inquiry(CompletionDraft(prompt, []), Line(stop=_stop(templates)))
+
+    def subject(self, subject: str, guidance: str = "") -> Inquiry:
+        templates = self._for_proposals(guidance)
+        beginning = fill(templates.subject, subject=one_line(subject))
+        prompt = proposal_prompt(templates, [])
+        draft = CompletionDraft(prompt + continuation(prompt, beginning), [])
+        return Inquiry(draft, Line(beginning, stop=_stop(templates)))
+
+    def _for_proposals(self, guidance: str) -> ProposalTemplates:
+        assert self.proposal_templates is not None, "asked of models that propose"
+        assert not guidance, "told to models that do what they are told"
+        return self.proposal_templates
+
+
+def _stop(templates: ProposalTemplates) -> Sequence[str]:
+    """What comes after a text; spaces alone part words as well."""
+    return [templates.separator] if templates.separator.strip(" ") else []
 
 
 def _soft(sights: Sequence[Sight]) -> Iterator[SoftPrefix]:

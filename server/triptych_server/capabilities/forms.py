@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from triptych_server.capabilities.prompting import Scored
+from triptych_server.capabilities.replies import Reply
 from triptych_server.engines.generators.protocol import Picture, Prompt, SoftPrefix
 from triptych_server.media.content import Text
 
@@ -49,6 +51,14 @@ class Draft(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """What asks for new texts, without pictures, and how they stand in the reply."""
+
+    draft: Draft
+    reply: Reply
+
+
 class Form(Protocol):
     """How one model is asked."""
 
@@ -63,4 +73,16 @@ class Form(Protocol):
     def conversation(self, said: Sequence[Said], left_out: int) -> Draft:
         """What is continued to the reply to a conversation whose first messages, an even number,
         are left out. The user's and the assistant's take turns; the last is the user's."""
+        ...
+
+    def proposals(
+        self, examples: Sequence[Scored], guidance: str = "", *, together: int = 1
+    ) -> Inquiry:
+        """What asks for a text that scores higher than the examples, which come worst first. A
+        model that writes lists is asked for so many in one reply `together`."""
+        ...
+
+    def subject(self, subject: str, guidance: str = "") -> Inquiry:
+        """What asks for a caption about a subject. Models that only continue text take no
+        guidance, here and above."""
         ...

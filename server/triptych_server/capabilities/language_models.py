@@ -108,5 +108,5 @@ class LanguageModel:
 
 def _form(spec: GeneratorSpec) -> Form:
     if spec.instructions:
-        return ChatForm(spec.instructions)
-    return CompletionForm(spec.templates)
+        return ChatForm(spec.instructions, structured=spec.structure)
+    return CompletionForm(spec.templates, spec.proposals)

@@ -1,10 +1,10 @@
-"""Questions and conversations in the form that a checkpoint was trained on."""
+"""Questions, conversations and scored texts in the form that a checkpoint was trained on."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from triptych_server.engines.generators.spec import Templates
+from triptych_server.engines.generators.spec import ProposalTemplates, Templates
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,14 @@ class Turn:
 
     question: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A text, and how well it fits what is looked for."""
+
+    text: str
+    score: float
 
 
 def question_prompt(templates: Templates, question: str) -> str:
@@ -24,6 +32,31 @@ def conversation_prompt(templates: Templates, turns: Sequence[Turn], question: s
     """The prompt whose continuation answers a question after finished turns."""
     finished = [_finished(templates.turn, turn) for turn in turns]
     return templates.separator.join([*finished, question_prompt(templates, question)])
+
+
+def proposal_prompt(templates: ProposalTemplates, examples: Sequence[Scored]) -> str:
+    """The prompt whose continuation should score higher than all examples, which come worst
+    first."""
+    shown = [
+        fill(
+            templates.example,
+            text=one_line(each.text),
+            score=score(each),
+            percent=str(max(0, min(100, round(100 * each.score)))),
+        )
+        for each in examples
+    ]
+    return templates.separator.join(shown) + templates.ending
+
+
+def one_line(text: str) -> str:
+    """A text without the ends of lines that would end an example."""
+    return " ".join(text.split())
+
+
+def score(scored: Scored) -> str:
+    """A score as models are shown it."""
+    return f"{scored.score:.3f}"
 
 
 def continuation(prompt: str, text: str) -> str:
@@ -42,4 +75,5 @@ def _finished(template: str, turn: Turn) -> str:
 def fill(template: str, **values: str) -> str:
     """A template with its places filled, in one pass: braces in what people write stay what they
     are."""
-    return re.sub(r"\{(question|answer)\}", lambda place: values.get(place[1], ""), template)
+    places = "|".join(values)
+    return re.sub(rf"\{{({places})\}}", lambda place: values[place[1]], template)
