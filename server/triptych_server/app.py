@@ -16,13 +16,9 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
 from triptych.v1 import (
-    embedding_pb2,
     embedding_pb2_grpc,
-    model_pb2,
     model_pb2_grpc,
-    search_pb2,
     search_pb2_grpc,
-    vision_language_pb2,
     vision_language_pb2_grpc,
 )
 from triptych_server.address import address
@@ -39,7 +35,6 @@ from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.sights import Sights
-from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
 from triptych_server.fleet import Fleet
@@ -50,6 +45,7 @@ from triptych_server.interceptors.errors import errors
 from triptych_server.interceptors.telemetry import Telemetry
 from triptych_server.interceptors.wrapping import Answered, Around, AroundInterceptor
 from triptych_server.metrics import MetricsServer, ServingCollector, process_registry
+from triptych_server.offer import needs_generators, offered, optional, required
 from triptych_server.opening import catalog_of, open_encoders, open_generators
 from triptych_server.services.embedding import EmbeddingService
 from triptych_server.services.model import ModelService
@@ -58,21 +54,6 @@ from triptych_server.services.vision_language import VisionLanguageService
 from triptych_server.settings import Service, Settings
 from triptych_server.wakeup import bounded_wakeup
 
-EMBEDDING = embedding_pb2.DESCRIPTOR.services_by_name["EmbeddingService"].full_name
-MODEL = model_pb2.DESCRIPTOR.services_by_name["ModelService"].full_name
-SEARCH = search_pb2.DESCRIPTOR.services_by_name["SearchService"].full_name
-VISION_LANGUAGE = vision_language_pb2.DESCRIPTOR.services_by_name["VisionLanguageService"].full_name
-NAMES = {
-    Service.EMBEDDING: EMBEDDING,
-    Service.SEARCH: SEARCH,
-    Service.VISION_LANGUAGE: VISION_LANGUAGE,
-}
-TASKS = {  # that each service needs a model for
-    EMBEDDING: Task.EMBED,
-    MODEL: None,
-    SEARCH: Task.EMBED,
-    VISION_LANGUAGE: Task.CHAT,  # the least: a model without eyes still chats
-}
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
 KEEPALIVE_MS = 20_000
@@ -123,7 +104,7 @@ class Gateway:
         engine = await open_encoders(settings)
         resources.push_async_callback(engine.close)
         fleet: Fleet | None = None
-        if Service.VISION_LANGUAGE in settings.services:
+        if needs_generators(settings):
             fleet = await open_generators(settings, resources)
         store: CollectionStore | None = None
         if Service.SEARCH in settings.services:
@@ -136,7 +117,11 @@ class Gateway:
         self._add_services(catalog, store, Encoding(engine, catalog, executor), executor)
 
         monitor = HealthMonitor(
-            self._health, catalog, _served(settings), _required(settings, fleet)
+            self._health,
+            catalog,
+            offered(settings),
+            required(settings, generators=fleet is not None and fleet.expected),
+            optional(settings),
         )
         await monitor.check()
         resources.push_async_callback(_cancel, asyncio.create_task(monitor.run()))
@@ -182,22 +167,8 @@ class Gateway:
                 VisionLanguageService(captioner, answerer, chat), server
             )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
-        reflected = (*_served(settings), HEALTH, reflection.SERVICE_NAME)
+        reflected = (*offered(settings), HEALTH, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(reflected, server)
-
-
-def _served(settings: Settings) -> dict[str, Task | None]:
-    """The services to run, by their full names, and the task that each needs a model for."""
-    names = [MODEL, *(NAMES[service] for service in sorted(settings.services))]
-    return {name: TASKS[name] for name in names}
-
-
-def _required(settings: Settings, fleet: Fleet | None) -> set[Task]:
-    """What the server as a whole must be able to do."""
-    tasks = {task for task in _served(settings).values() if task}
-    # A server without generators is whole without the service that needs one, unless that is all.
-    others = tasks - {TASKS[VISION_LANGUAGE]}
-    return tasks if (fleet is not None and fleet.expected) or not others else others
 
 
 def run(settings: Settings) -> None:
@@ -232,7 +203,7 @@ def _server(settings: Settings, registry: CollectorRegistry) -> aio.Server:
     arounds: list[Around] = [errors, admission.around, deadlines(settings.max_deadline_s)]
     answered: Answered | None = None
     if settings.metrics_port is not None:
-        telemetry = Telemetry(registry, _served(settings))
+        telemetry = Telemetry(registry, offered(settings))
         arounds.insert(0, telemetry.around)
         answered = telemetry.answered
     return aio.server(

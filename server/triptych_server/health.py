@@ -21,21 +21,23 @@ _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 class HealthMonitor:
     """Publishes per service, and for the server as a whole (""), whether it can do its work.
 
-    `services` says of each which task it needs a default model for, None if it needs no model. The
-    server as a whole serves while the default models of the tasks in `required` do.
+    `services` says of each which tasks it needs default models for. The server as a whole serves
+    while the default models of the tasks in `required` do, and those of `optional` that it has.
     """
 
     def __init__(
         self,
         servicer: health_aio.HealthServicer,
         catalog: ModelCatalog,
-        services: Mapping[str, Task | None],
+        services: Mapping[str, Collection[Task]],
         required: Collection[Task],
+        optional: Collection[Task] = (),
     ) -> None:
         self._servicer = servicer
         self._catalog = catalog
         self._services = services
         self._required = required
+        self._optional = optional
         self._faults: dict[Task, str | None] = {}  # None when all is well
         self._logged: dict[Task, set[str]] = {}  # since all was well
         self._serving: dict[str, bool] = {}
@@ -47,7 +49,7 @@ class HealthMonitor:
     async def check(self) -> None:
         """Read the models again, ask the engines for them, and publish."""
         unread = await _fault_of(self._catalog.refresh())
-        tasks = [task for task in {*self._services.values(), *self._required} if task]
+        tasks = {*self._required, *self._optional}.union(*self._services.values())
         # Side by side: an engine that is slow to answer holds up no other's health.
         faults = await asyncio.gather(*(_fault_of(self._catalog.check(task)) for task in tasks))
         for task, found in zip(tasks, faults, strict=True):
@@ -56,14 +58,19 @@ class HealthMonitor:
                 self._tell(task, fault)
             self._faults[task] = fault
         for service, needed in self._services.items():
-            await self._publish(service, [needed] if needed else [])
-        await self._publish("", self._required)
+            await self._publish(service, needed)
+        await self._publish("", self._whole())
 
     async def run(self) -> None:
         """Check for ever."""
         while True:
             await self.check()
             await asyncio.sleep(PERIOD_S)
+
+    def _whole(self) -> list[Task]:
+        """What the server as a whole needs."""
+        had = [task for task in self._optional if not self._catalog.lacks(task)]
+        return [*self._required, *had]
 
     async def _publish(self, service: str, needed: Collection[Task]) -> None:
         serves = all(self._faults[task] is None for task in needed)
@@ -80,7 +87,7 @@ class HealthMonitor:
             return
         else:
             logged.add(fault)
-        bad = fault is not None and task in self._required
+        bad = fault is not None and task in self._whole()
         level = logging.WARNING if bad else logging.INFO
         _log.log(level, "%s: %s", task, fault or "ready")
 

@@ -93,5 +93,6 @@ def catalog_of(
             Task.EMBED: settings.default_model,
             Task.VISION_LANGUAGE: settings.default_vision_language_model,
             Task.MATCH: settings.default_matcher,
+            Task.PROPOSE: settings.default_proposer,
         },
     )

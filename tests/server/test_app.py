@@ -23,6 +23,7 @@ from triptych_server.settings import SHIPPED_REPOSITORY
 
 SERVICES = [
     "triptych.v1.EmbeddingService",
+    "triptych.v1.MilsService",
     "triptych.v1.ModelService",
     "triptych.v1.SearchService",
     "triptych.v1.VisionLanguageService",

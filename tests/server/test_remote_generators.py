@@ -18,7 +18,8 @@ from triptych.v1 import model_pb2
 from triptych.v1.model_pb2_grpc import ModelServiceStub
 from triptych.v1.vision_language_pb2 import CHAT_ROLE_USER, ChatMessage, ChatRequest, Generation
 from triptych.v1.vision_language_pb2_grpc import VisionLanguageServiceStub
-from triptych_server.app import EMBEDDING, VISION_LANGUAGE, Gateway
+from triptych_server.app import Gateway
+from triptych_server.offer import EMBEDDING, VISION_LANGUAGE
 from triptych_server.remote_generators import RemoteGenerator
 from triptych_server.settings import Settings
 

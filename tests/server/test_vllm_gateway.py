@@ -21,8 +21,8 @@ from triptych.v1.vision_language_pb2 import (
 )
 from triptych_export.blip2_checkpoint import load_blip2
 from triptych_export.vllm_checkpoint import VllmStyle, write_vllm_checkpoint
-from triptych_server.app import EMBEDDING, VISION_LANGUAGE
 from triptych_server.launch import GatewayProcess
+from triptych_server.offer import EMBEDDING, VISION_LANGUAGE
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(400)]
 

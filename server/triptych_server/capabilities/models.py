@@ -126,6 +126,16 @@ class ModelCatalog:
             model.check_can(task)
         return model
 
+    def lacks(self, task: Task) -> bool:
+        """Whether it has no model for a task, and nothing that may be one or should be."""
+        try:
+            self.get("", task)
+        except NotFound:
+            return not self.default(task)
+        except TriptychError:
+            return False
+        return False
+
     def generator(self, model: Model) -> Generator:
         """What writes for a model that has a generator; raises `Unavailable`."""
         assert model.generator is not None, "asked of models that generate"
