@@ -36,11 +36,12 @@ async def solve(
         if not done:
             stop = Stop.DEADLINE
             break
-    if stop is Stop.DEADLINE and step.best is None:
-        raise DeadlineExceeded("the deadline passed before a text was scored")
-    if judge is not None and search.finalists and stop is not Stop.DEADLINE:
-        if not await _done_by(end, partial(course.compare, judge)):
-            stop = Stop.DEADLINE
+    if stop is Stop.DEADLINE:
+        if step.best is None:
+            raise DeadlineExceeded("the deadline passed before a text was scored")
+    elif judge is not None and search.finalists:
+        compared = await _done_by(end, partial(course.compare, judge))
+        stop = stop if compared else Stop.DEADLINE
     yield course.result(stop, step)
 
 

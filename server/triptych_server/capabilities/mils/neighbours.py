@@ -30,7 +30,8 @@ class Neighbours:
         count = self._count + len(vectors)
         if count > len(self._rows):
             grown = np.empty((max(count, 2 * len(self._rows)), vectors.shape[1]), np.float32)
-            grown[: self._count] = self._rows[: self._count]
+            if self._count:
+                grown[: self._count] = self._rows[: self._count]
             self._rows = grown
         self._rows[self._count : count] = vectors
         self._count = count
