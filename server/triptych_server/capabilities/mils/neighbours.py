@@ -25,7 +25,7 @@ class Neighbours:
 
     def hold(self, vectors: Vectors) -> None:
         """Hold rows `[N, D]`, whatever they are near to."""
-        if self._cosine >= 1:
+        if self._cosine >= 1 or not len(vectors):
             return
         count = self._count + len(vectors)
         if count > len(self._rows):
