@@ -29,7 +29,8 @@ _REPEATABLE = {
         "Search",
         "BatchSearch",
     ],
-    # gRPC sends a Chat again only while none of its deltas has come.
+    # gRPC sends a Chat or a Solve again only while nothing of its stream has come.
+    "triptych.v1.MilsService": ["Solve", "Propose"],
     "triptych.v1.VisionLanguageService": ["Caption", "Answer", "Chat"],
 }
 # The answer to a second attempt of these would hide the success of a first that got lost

@@ -7,14 +7,32 @@ from typing import Self
 
 import grpc
 
-from triptych import language_requests, language_responses, requests, responses
+from triptych import (
+    language_requests,
+    language_responses,
+    mils_requests,
+    mils_responses,
+    requests,
+    responses,
+)
 from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from triptych.chat import ChatStream, Conversation
 from triptych.contents import MIB, Content, Picture
 from triptych.errors import TriptychError
 from triptych.language import Answer, CaptionOrder, Captions, Generation, Talk
+from triptych.mils import (
+    Aim,
+    Limits,
+    Proposal,
+    Proposed,
+    Scoring,
+    Seeds,
+    SolvePolicy,
+    TargetAggregation,
+)
 from triptych.resources import Collections, Items, Models
-from triptych.streams import receive, stream
+from triptych.solving import SolveStream
+from triptych.streams import receive, receive_within, stream
 from triptych.transport import Transport
 from triptych.types import (
     Embeddings,
@@ -209,6 +227,78 @@ class Client:
         question."""
         chat = partial(self.chat, generation=generation, model=model, timeout=timeout)
         return Conversation(chat, pictures)
+
+    def solve(
+        self,
+        targets: Aim | Iterable[Aim],
+        *,
+        aggregation: TargetAggregation = TargetAggregation.MEAN,
+        negatives: Aim | Iterable[Aim] = (),
+        seeds: Seeds | None = None,
+        proposal: Proposal | None = None,
+        scoring: Scoring | None = None,
+        limits: Limits | None = None,
+        policy: SolvePolicy = SolvePolicy.TRIPTYCH,
+        seed: int | None = None,
+        timeout: float | None = None,
+    ) -> SolveStream:
+        """Search for the text that fits a target best, of one picture or up to 16 targets.
+
+        `solve(picture, seeds=Seeds(pool="general")).run().text`, or iterate over the steps. A
+        target may be a sum, `Target.of(picture) - "red" + "blue"`, or a vector `[D]` of the model's
+        space; `negatives`, up to 16, are what the text is not to fit. With a `seed` the same search
+        gives the same texts. `timeout` is the deadline of the whole search: when it is near, the
+        best so far is the result, with `SolveStop.DEADLINE`.
+        """
+        build = mils_requests.solve(
+            targets,
+            aggregation=aggregation,
+            negatives=negatives,
+            seeds=seeds,
+            proposal=proposal,
+            scoring=scoring,
+            limits=limits,
+            policy=policy,
+            seed=seed,
+        )
+        deadline = self._transport.timeout if timeout is None else timeout
+        return SolveStream(receive_within(self._transport.mils.Solve, build, deadline=deadline))
+
+    def propose(
+        self,
+        subjects: str | Iterable[str],
+        *,
+        count: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        max_tokens: int | None = None,
+        guidance: str = "",
+        seed: int | None = None,
+        model: str = "",
+        timeout: float | None = None,
+    ) -> Proposed:
+        """Write captions about subjects such as `dog`, of which seed pools are made.
+
+        `count` of each subject, up to 64 (None is 8), fewer where replies were equal or not
+        understood. `temperature` None is 1; the others are as in `Proposal`. More subjects than one
+        call takes (64) are sent in several calls, one after the other, each with its own `timeout`.
+        """
+        batches = mils_requests.propose(
+            subjects,
+            count=count,
+            model=model,
+            temperature=temperature,
+            top_p=top_p,
+            max_tokens=max_tokens,
+            guidance=guidance,
+            seed=seed,
+        )
+        return mils_responses.proposed(
+            [
+                self._transport.call(self._transport.mils.Propose, request, timeout)
+                for request in batches
+            ]
+        )
 
     def search(
         self,

@@ -6,7 +6,7 @@ from dataclasses import fields
 from triptych import contents
 from triptych.contents import Picture
 from triptych.language import CaptionOrder, ChatMessage, ChatRole, Generation, Talk
-from triptych.requests import batches, several
+from triptych.requests import batches, fill, several
 from triptych.v1 import vision_language_pb2
 
 CAPTION_IMAGES = 64  # pictures that one Caption call takes
@@ -128,12 +128,6 @@ def _generation(given: Generation | None) -> vision_language_pb2.Generation | No
     if isinstance(given.stop, str):
         raise TypeError("generation.stop: a sequence of strings, not one str")
     message = vision_language_pb2.Generation(stop=given.stop)
-    for name in (field.name for field in fields(given)):
-        value = getattr(given, name)
-        if value is None or name == "stop":
-            continue
-        try:
-            setattr(message, name, value)
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"generation.{name}: {error}") from None
+    names = (field.name for field in fields(given) if field.name != "stop")
+    fill(message, {name: getattr(given, name) for name in names}, "generation")
     return message

@@ -28,7 +28,7 @@ def captions(responses: Sequence[vision_language_pb2.CaptionResponse]) -> Captio
     return Captions(
         results=tuple(_captioned(result) for r in responses for result in r.results),
         model=responses[0].model,
-        usage=sum((_usage(r.usage) for r in responses), Usage()),
+        usage=sum((usage(r.usage) for r in responses), Usage()),
         timing=sum((timing(r.timing) for r in responses), Timing()),
     )
 
@@ -60,7 +60,7 @@ def answer(response: vision_language_pb2.AnswerResponse) -> Answer:
             for score in response.choices
         ),
         model=response.model,
-        usage=_usage(response.usage),
+        usage=usage(response.usage),
         timing=timing(response.timing),
     )
 
@@ -71,10 +71,10 @@ def chat_end(message: vision_language_pb2.ChatEnd) -> ChatEnd:
         log_probability=message.log_probability,
         trimmed_messages=message.trimmed_messages,
         model=message.model,
-        usage=_usage(message.usage),
+        usage=usage(message.usage),
         timing=timing(message.timing),
     )
 
 
-def _usage(message: vision_language_pb2.Usage) -> Usage:
+def usage(message: vision_language_pb2.Usage) -> Usage:
     return Usage(message.prompt_tokens, message.completion_tokens)

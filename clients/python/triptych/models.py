@@ -31,8 +31,9 @@ class Generator:
     `context_length` are tokens of prompt and text together, `image_tokens` those of one picture, of
     which a prompt may hold `max_images`; 0 stands for what is not known, and with `max_images` for
     one that chats in words alone. `beam_search` and `choices` say whether it searches with beams
-    and tells how likely given answers are, `chat` whether it takes conversations as such;
-    `state_reason` why it is not `ready`.
+    and tells how likely given answers are, `chat` whether it takes conversations as such,
+    `proposals` whether it writes texts that score higher than others; `state_reason` why it is not
+    `ready`.
     """
 
     family: str
@@ -45,6 +46,7 @@ class Generator:
     ready: bool
     state_reason: str
     chat: bool = False
+    proposals: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ or `ValueError` with the argument's name.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -76,6 +76,17 @@ def batches(messages: Iterable[M], most: int) -> Iterator[list[M]]:
         batch.append(message)
         size += added
     yield batch
+
+
+def fill(message: Message, values: Mapping[str, object], where: str = "") -> None:
+    """Set the fields of a message that are not None; errors name the field, after `where`."""
+    for name, value in values.items():
+        if value is None:
+            continue
+        try:
+            setattr(message, name, value)
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{where}.{name}: {error}".lstrip(".")) from None
 
 
 def stream_embed(key: str, content: Content, model: str) -> embedding_pb2.StreamEmbedRequest:

@@ -189,6 +189,7 @@ def _generator(message: model_pb2.Generator) -> Generator:
         ready=message.state == model_pb2.STATE_READY,
         state_reason=message.state_reason,
         chat=message.chat,
+        proposals=message.proposals,
     )
 
 

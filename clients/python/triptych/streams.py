@@ -80,6 +80,22 @@ def receive(
         call.cancel()
 
 
+def receive_within(
+    method: "grpc.UnaryStreamMultiCallable[Request, Response]",
+    build: Callable[[], Request],
+    *,
+    deadline: float,
+) -> Generator[Response, None, None]:
+    """As `receive`, with a deadline of the whole call, in seconds, that the gateway is told."""
+    call = method(build(), timeout=deadline)
+    try:
+        yield from call
+    except grpc.RpcError as error:
+        raise from_rpc_error(error) from error
+    finally:
+        call.cancel()
+
+
 class Patience:
     """Ends a call once its next answer has been due for `timeout` seconds."""
 

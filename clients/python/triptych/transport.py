@@ -7,6 +7,7 @@ import grpc
 from triptych.channel import channel_options
 from triptych.errors import from_rpc_error
 from triptych.v1.embedding_pb2_grpc import EmbeddingServiceStub
+from triptych.v1.mils_pb2_grpc import MilsServiceStub
 from triptych.v1.model_pb2_grpc import ModelServiceStub
 from triptych.v1.search_pb2_grpc import SearchServiceStub
 from triptych.v1.vision_language_pb2_grpc import VisionLanguageServiceStub
@@ -29,6 +30,7 @@ class Transport:
         )
         self.timeout = timeout
         self.embedding = EmbeddingServiceStub(self.channel)
+        self.mils = MilsServiceStub(self.channel)
         self.model = ModelServiceStub(self.channel)
         self.search = SearchServiceStub(self.channel)
         self.language = VisionLanguageServiceStub(self.channel)

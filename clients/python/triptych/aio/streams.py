@@ -96,6 +96,23 @@ async def receive(
         call.cancel()
 
 
+async def receive_within(
+    method: "grpc.aio.UnaryStreamMultiCallable[Request, Response]",
+    build: Callable[[], Request],
+    *,
+    deadline: float,
+) -> AsyncGenerator[Response, None]:
+    """As `receive`, with a deadline of the whole call, in seconds, that the gateway is told."""
+    call = method(await asyncio.to_thread(build), timeout=deadline)
+    try:
+        async for response in call:
+            yield response
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error) from error
+    finally:
+        call.cancel()
+
+
 def _no_answer(timeout: float) -> DeadlineExceededError:
     return DeadlineExceededError(
         grpc.StatusCode.DEADLINE_EXCEEDED, f"no answer came for {timeout:g} s"

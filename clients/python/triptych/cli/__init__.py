@@ -15,6 +15,7 @@ from triptych.cli import (
     ingest,
     items,
     language,
+    mils,
     models,
     search,
     serve,
@@ -42,7 +43,7 @@ def triptych(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Embed, rank, search and describe pictures, ask about them and talk about them.
+    """Embed, rank, search and describe pictures, ask and talk about them, and search for text.
 
     Commands talk to the gateway at --target, or TRIPTYCH_TARGET. With --json they print one JSON
     document. They exit with 1 when something failed and with 2 when they were not understood.
@@ -55,6 +56,7 @@ app.command()(embedding.rank)
 app.command()(language.caption)
 app.command()(language.ask)
 app.command()(chat.chat)
+app.add_typer(mils.app, name="mils")
 app.add_typer(collections.app, name="collection")
 app.add_typer(items.app, name="item")
 app.command()(ingest.ingest)

@@ -10,23 +10,13 @@ from typing import Annotated, Any
 
 import grpc
 import typer
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
 from triptych import contents, metadata
 from triptych.channel import DEFAULT_TARGET, DEFAULT_TIMEOUT_S
 from triptych.cli.options import CollectionName, Json, Model, Target, Timeout
 from triptych.cli.output import print_json, printable
 from triptych.cli.pictures import walk
+from triptych.cli.progress import progress_bar
 from triptych.client import Client
 from triptych.errors import AlreadyExistsError, InvalidArgumentError, TriptychError
 from triptych.types import Item, Upserted
@@ -122,7 +112,7 @@ def _write(client: Client, collection: str, source: _Source, quiet: bool) -> Rep
     failures: list[Upserted] = []
     written = created = 0
     began = time.monotonic()
-    with _progress(quiet) as progress:
+    with progress_bar(quiet) as progress:
         task = progress.add_task("ingesting", total=len(source.paths))
         try:
             for answer in client.upsert(collection, source.items(unread)):
@@ -145,24 +135,6 @@ def _write(client: Client, collection: str, source: _Source, quiet: bool) -> Rep
         seconds=seconds,
         rate=written / seconds,
         failures=[*unread, *failures],
-    )
-
-
-class _RateColumn(ProgressColumn):
-    def render(self, task: Task) -> Text:
-        return Text("" if task.speed is None else f"{task.speed:.0f}/s")
-
-
-def _progress(quiet: bool) -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _RateColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=quiet or not console.is_terminal,
     )
 
 

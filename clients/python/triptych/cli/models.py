@@ -55,5 +55,10 @@ def _parts(model: Model) -> Iterator[tuple[str, Encoder | Generator]]:
     for encoder in model.encoders:
         yield encoder.role, encoder
     if model.generator is not None:
-        kind = "chat model" if model.generator.chat else "generator"
-        yield f"{kind} ({model.generator.family})", model.generator
+        yield f"{_kind(model.generator)} ({model.generator.family})", model.generator
+
+
+def _kind(generator: Generator) -> str:
+    if generator.chat:
+        return "chat model"
+    return "proposer" if generator.proposals and not generator.max_images else "generator"

@@ -24,17 +24,17 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/model.proto\x12\x0btriptych.v1\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.triptych.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.triptych.v1.Model\"\xbb\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08\x12&\n\x08\x65ncoders\x18\x07 \x03(\x0b\x32\x14.triptych.v1.Encoder\x12)\n\tgenerator\x18\x08 \x01(\x0b\x32\x16.triptych.v1.Generator\"\xdd\x01\n\tGenerator\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x14\n\x0cimage_tokens\x18\x04 \x01(\r\x12\x12\n\nmax_images\x18\x05 \x01(\r\x12\x13\n\x0b\x62\x65\x61m_search\x18\x06 \x01(\x08\x12\x0f\n\x07\x63hoices\x18\x07 \x01(\x08\x12!\n\x05state\x18\x08 \x01(\x0e\x32\x12.triptych.v1.State\x12\x14\n\x0cstate_reason\x18\t \x01(\t\x12\x0c\n\x04\x63hat\x18\n \x01(\x08\"\xf0\x01\n\x07\x45ncoder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.triptych.v1.Role\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x16\n\x0emax_batch_size\x18\x05 \x01(\r\x12!\n\x05state\x18\x06 \x01(\x0e\x32\x12.triptych.v1.State\x12\x14\n\x0cstate_reason\x18\x07 \x01(\t\x12\x14\n\x0cimage_height\x18\x08 \x01(\r\x12\x13\n\x0bimage_width\x18\t \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\n \x01(\r*\xb9\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLE_IMAGE_ENCODER\x10\x01\x12\x15\n\x11ROLE_TEXT_ENCODER\x10\x02\x12\x0f\n\x0bROLE_VISION\x10\x03\x12\x0f\n\x0bROLE_PREFIX\x10\x04\x12\x15\n\x11ROLE_IMAGE_PREFIX\x10\x05\x12\x0c\n\x08ROLE_ITM\x10\x06\x12\x12\n\x0eROLE_ITC_IMAGE\x10\x07\x12\x11\n\rROLE_ITC_TEXT\x10\x08*F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_READY\x10\x01\x12\x15\n\x11STATE_UNAVAILABLE\x10\x02\x32\xa6\x01\n\x0cModelService\x12M\n\nListModels\x12\x1e.triptych.v1.ListModelsRequest\x1a\x1f.triptych.v1.ListModelsResponse\x12G\n\x08GetModel\x12\x1c.triptych.v1.GetModelRequest\x1a\x1d.triptych.v1.GetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17triptych/v1/model.proto\x12\x0btriptych.v1\":\n\x11ListModelsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x12ListModelsResponse\x12\"\n\x06models\x18\x01 \x03(\x0b\x32\x12.triptych.v1.Model\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetModelRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"5\n\x10GetModelResponse\x12!\n\x05model\x18\x01 \x01(\x0b\x32\x12.triptych.v1.Model\"\xbb\x01\n\x05Model\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x66\x61mily\x18\x02 \x01(\t\x12\r\n\x05space\x18\x03 \x01(\t\x12\x11\n\tdimension\x18\x04 \x01(\r\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\x0f\n\x07\x64\x65\x66\x61ult\x18\x06 \x01(\x08\x12&\n\x08\x65ncoders\x18\x07 \x03(\x0b\x32\x14.triptych.v1.Encoder\x12)\n\tgenerator\x18\x08 \x01(\x0b\x32\x16.triptych.v1.Generator\"\xf0\x01\n\tGenerator\x12\x0e\n\x06\x66\x61mily\x18\x01 \x01(\t\x12\x11\n\tprecision\x18\x02 \x01(\t\x12\x16\n\x0e\x63ontext_length\x18\x03 \x01(\r\x12\x14\n\x0cimage_tokens\x18\x04 \x01(\r\x12\x12\n\nmax_images\x18\x05 \x01(\r\x12\x13\n\x0b\x62\x65\x61m_search\x18\x06 \x01(\x08\x12\x0f\n\x07\x63hoices\x18\x07 \x01(\x08\x12!\n\x05state\x18\x08 \x01(\x0e\x32\x12.triptych.v1.State\x12\x14\n\x0cstate_reason\x18\t \x01(\t\x12\x0c\n\x04\x63hat\x18\n \x01(\x08\x12\x11\n\tproposals\x18\x0b \x01(\x08\"\xf0\x01\n\x07\x45ncoder\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x04role\x18\x02 \x01(\x0e\x32\x11.triptych.v1.Role\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x16\n\x0emax_batch_size\x18\x05 \x01(\r\x12!\n\x05state\x18\x06 \x01(\x0e\x32\x12.triptych.v1.State\x12\x14\n\x0cstate_reason\x18\x07 \x01(\t\x12\x14\n\x0cimage_height\x18\x08 \x01(\r\x12\x13\n\x0bimage_width\x18\t \x01(\r\x12\x16\n\x0e\x63ontext_length\x18\n \x01(\r*\xb9\x01\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\x16\n\x12ROLE_IMAGE_ENCODER\x10\x01\x12\x15\n\x11ROLE_TEXT_ENCODER\x10\x02\x12\x0f\n\x0bROLE_VISION\x10\x03\x12\x0f\n\x0bROLE_PREFIX\x10\x04\x12\x15\n\x11ROLE_IMAGE_PREFIX\x10\x05\x12\x0c\n\x08ROLE_ITM\x10\x06\x12\x12\n\x0eROLE_ITC_IMAGE\x10\x07\x12\x11\n\rROLE_ITC_TEXT\x10\x08*F\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0f\n\x0bSTATE_READY\x10\x01\x12\x15\n\x11STATE_UNAVAILABLE\x10\x02\x32\xa6\x01\n\x0cModelService\x12M\n\nListModels\x12\x1e.triptych.v1.ListModelsRequest\x1a\x1f.triptych.v1.ListModelsResponse\x12G\n\x08GetModel\x12\x1c.triptych.v1.GetModelRequest\x1a\x1d.triptych.v1.GetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'triptych.v1.model_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=929
-  _globals['_ROLE']._serialized_end=1114
-  _globals['_STATE']._serialized_start=1116
-  _globals['_STATE']._serialized_end=1186
+  _globals['_ROLE']._serialized_start=948
+  _globals['_ROLE']._serialized_end=1133
+  _globals['_STATE']._serialized_start=1135
+  _globals['_STATE']._serialized_end=1205
   _globals['_LISTMODELSREQUEST']._serialized_start=40
   _globals['_LISTMODELSREQUEST']._serialized_end=98
   _globals['_LISTMODELSRESPONSE']._serialized_start=100
@@ -46,9 +46,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODEL']._serialized_start=272
   _globals['_MODEL']._serialized_end=459
   _globals['_GENERATOR']._serialized_start=462
-  _globals['_GENERATOR']._serialized_end=683
-  _globals['_ENCODER']._serialized_start=686
-  _globals['_ENCODER']._serialized_end=926
-  _globals['_MODELSERVICE']._serialized_start=1189
-  _globals['_MODELSERVICE']._serialized_end=1355
+  _globals['_GENERATOR']._serialized_end=702
+  _globals['_ENCODER']._serialized_start=705
+  _globals['_ENCODER']._serialized_end=945
+  _globals['_MODELSERVICE']._serialized_start=1208
+  _globals['_MODELSERVICE']._serialized_end=1374
 # @@protoc_insertion_point(module_scope)

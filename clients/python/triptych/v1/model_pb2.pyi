@@ -86,7 +86,7 @@ class Model(_message.Message):
     def __init__(self, name: _Optional[str] = ..., family: _Optional[str] = ..., space: _Optional[str] = ..., dimension: _Optional[int] = ..., source: _Optional[str] = ..., default: _Optional[bool] = ..., encoders: _Optional[_Iterable[_Union[Encoder, _Mapping]]] = ..., generator: _Optional[_Union[Generator, _Mapping]] = ...) -> None: ...
 
 class Generator(_message.Message):
-    __slots__ = ("family", "precision", "context_length", "image_tokens", "max_images", "beam_search", "choices", "state", "state_reason", "chat")
+    __slots__ = ("family", "precision", "context_length", "image_tokens", "max_images", "beam_search", "choices", "state", "state_reason", "chat", "proposals")
     FAMILY_FIELD_NUMBER: _ClassVar[int]
     PRECISION_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_LENGTH_FIELD_NUMBER: _ClassVar[int]
@@ -97,6 +97,7 @@ class Generator(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     STATE_REASON_FIELD_NUMBER: _ClassVar[int]
     CHAT_FIELD_NUMBER: _ClassVar[int]
+    PROPOSALS_FIELD_NUMBER: _ClassVar[int]
     family: str
     precision: str
     context_length: int
@@ -107,7 +108,8 @@ class Generator(_message.Message):
     state: State
     state_reason: str
     chat: bool
-    def __init__(self, family: _Optional[str] = ..., precision: _Optional[str] = ..., context_length: _Optional[int] = ..., image_tokens: _Optional[int] = ..., max_images: _Optional[int] = ..., beam_search: _Optional[bool] = ..., choices: _Optional[bool] = ..., state: _Optional[_Union[State, str]] = ..., state_reason: _Optional[str] = ..., chat: _Optional[bool] = ...) -> None: ...
+    proposals: bool
+    def __init__(self, family: _Optional[str] = ..., precision: _Optional[str] = ..., context_length: _Optional[int] = ..., image_tokens: _Optional[int] = ..., max_images: _Optional[int] = ..., beam_search: _Optional[bool] = ..., choices: _Optional[bool] = ..., state: _Optional[_Union[State, str]] = ..., state_reason: _Optional[str] = ..., chat: _Optional[bool] = ..., proposals: _Optional[bool] = ...) -> None: ...
 
 class Encoder(_message.Message):
     __slots__ = ("name", "role", "version", "precision", "max_batch_size", "state", "state_reason", "image_height", "image_width", "context_length")
