@@ -3,6 +3,7 @@
 import typer
 
 from triptych_export.evaluation.coco.command import coco
+from triptych_export.evaluation.mils.command import mils
 from triptych_export.evaluation.miniworld.command import miniworld
 from triptych_export.evaluation.vqa.command import vqa
 
@@ -12,3 +13,4 @@ app = typer.Typer(
 app.command()(coco)
 app.command()(vqa)
 app.command()(miniworld)
+app.command()(mils)
