@@ -90,8 +90,9 @@ async def test_gateway_starts_while_its_server_is_down_and_finds_it_later(
             qwen = found["qwen"]
             assert (qwen.generator.chat, qwen.generator.max_images, qwen.space) == (True, 0, "")
             assert qwen.generator.context_length == 2048
-            assert not qwen.default
+            assert (qwen.generator.proposals, qwen.default) == (True, True)  # for proposals
             assert not found[FUSED].generator.chat
+            assert not found[FUSED].generator.proposals
         await until(channel, NOT_SERVING)
         found = await models(channel)
         for name in (FUSED, "qwen"):

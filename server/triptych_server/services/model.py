@@ -100,6 +100,7 @@ class ModelService(model_pb2_grpc.ModelServiceServicer):
             beam_search=spec.beams,
             choices=spec.scoring,
             chat=spec.instructions is not None,
+            proposals=spec.proposes,
             state=model_pb2.STATE_READY,
         )
         try:

@@ -137,7 +137,7 @@ def test_generators_are_listed_with_their_models(run: Any, language_gateway: str
     assert any("256 tokens, 1 picture" in row for row in table)
 
 
-def test_chat_models_are_listed_with_what_they_see(run: Any, serve: Any) -> None:
+def test_generators_alone_are_listed_with_what_they_do(run: Any, serve: Any) -> None:
     class Lister(model_pb2_grpc.ModelServiceServicer):
         def ListModels(self, request: Any, context: Any) -> model_pb2.ListModelsResponse:
             generators = {
@@ -151,6 +151,7 @@ def test_chat_models_are_listed_with_what_they_see(run: Any, serve: Any) -> None
                 "qwen": model_pb2.Generator(
                     chat=True, family="chat", state=model_pb2.STATE_UNAVAILABLE, state_reason="gone"
                 ),
+                "writer": model_pb2.Generator(proposals=True, family="opt", context_length=256),
             }
             return model_pb2.ListModelsResponse(
                 models=[
@@ -159,12 +160,13 @@ def test_chat_models_are_listed_with_what_they_see(run: Any, serve: Any) -> None
                 ]
             )
 
-    _, llava, qwen = run("models", "--target", serve(Lister())).stdout.splitlines()
+    _, llava, qwen, writer = run("models", "--target", serve(Lister())).stdout.splitlines()
     assert "chat model (chat)" in llava
     assert "4,096 tokens, 4 pictures" in llava
     assert llava.split()[-1] == "ready"
     assert "not known yet, no picture" in qwen
     assert qwen.split()[-1] == "gone"
+    assert "proposer (opt)" in writer
 
 
 def test_items_are_shown_saved_and_deleted(
