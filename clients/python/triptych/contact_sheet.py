@@ -34,12 +34,14 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A query and its hits. `pictures` are those that the query itself holds."""
+    """A query and its hits. `pictures` are those that the query itself holds, and `plot` is a
+    picture as wide as it is, above the hits."""
 
     title: str
     tiles: tuple[Tile, ...]
     pictures: tuple[bytes, ...] = ()
     note: str = ""
+    plot: bytes | None = None
 
 
 def contact_sheet(title: str, sections: Sequence[Section]) -> str:
@@ -67,6 +69,8 @@ def _section(section: Section) -> Iterator[str]:
     if section.note:
         yield f"<p>{escape(section.note)}</p>"
     yield "</div>\n"
+    if section.plot is not None:
+        yield f'<p class="plot">{_image(section.plot, section.title, reduced=False)}</p>\n'
     if section.tiles:
         yield '<div class="tiles">\n'
         yield from (_tile(tile) for tile in section.tiles)
@@ -92,19 +96,20 @@ def _tile(tile: Tile) -> str:
     )
 
 
-def _image(picture: bytes | None, description: str) -> str:
-    source = None if picture is None else _data_uri(picture)
+def _image(picture: bytes | None, description: str, *, reduced: bool = True) -> str:
+    source = None if picture is None else _data_uri(picture, reduced)
     if source is None:
         return '<span class="blank">no picture</span>'
     return f'<img src="{source}" alt="{escape(description)}" loading="lazy">'
 
 
-def _data_uri(picture: bytes) -> str | None:
-    """The picture as a browser shows it, reduced if large; None when it cannot be read."""
+def _data_uri(picture: bytes, reduced: bool) -> str | None:
+    """The picture as a browser shows it, if so `reduced` where it is large; None when it cannot be
+    read."""
     try:
         with Image.open(io.BytesIO(picture), formats=FORMATS) as image:
             kind = image.format or ""
-            if len(picture) > INLINE_BYTES:
+            if reduced and len(picture) > INLINE_BYTES:
                 picture, kind = _thumbnail(image), "WEBP"
     except Exception:  # decoders raise anything on hostile bytes
         return None
@@ -138,6 +143,8 @@ header { padding-bottom: 1.5rem; }
   outline: 2px solid var(--accent); outline-offset: 2px; }
 h2 { font-size: 1.1rem; font-weight: 600; overflow-wrap: anywhere; }
 .query p, .none { color: var(--quiet); font-size: .85rem; }
+.plot { margin-bottom: 1rem; }
+.plot img { width: min(100%, 44rem); border: 1px solid var(--line); border-radius: .75rem; }
 .tiles { display: grid; gap: 1rem; grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)); }
 figure { background: var(--card); border: 1px solid var(--line); border-radius: .75rem;
   overflow: hidden; }

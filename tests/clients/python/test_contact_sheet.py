@@ -102,6 +102,14 @@ def test_questions_stand_with_their_answers() -> None:
     ]
 
 
+def test_a_plot_is_shown_as_large_as_it_is() -> None:
+    plot = picture(THUMBNAIL * 2, THUMBNAIL)
+    [image, _] = Page(
+        contact_sheet("t", [Section("q", (Tile("", picture(8, 8)),), plot=plot)])
+    ).images
+    assert image.size == (THUMBNAIL * 2, THUMBNAIL)
+
+
 hostile = st.text() | st.sampled_from(
     ["<script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "'--><svg onload=x>", "&lt;"]
 )
