@@ -14,7 +14,9 @@ from triptych.v1 import model_pb2
 from triptych_server.doctor import Verdict
 from triptych_server.doctor.api import compare, names
 from triptych_server.doctor.gateway import examine_gateway
+from triptych_server.engines.encoders.repository import read_config
 from triptych_server.launch import GatewayProcess
+from triptych_server.settings import SHIPPED_REPOSITORY
 
 
 def test_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
@@ -22,7 +24,9 @@ def test_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
     assert not faults(found)
     assert found[gateway.target][0].detail == "answers, and lists 3 models"
     assert "SearchService" in found["serving"][0].detail
-    assert "space clip:19b42c9d9dc1" in found["miniworld-clip"][0].detail
+    clip = read_config(SHIPPED_REPOSITORY / "miniworld-clip-text" / "config.pbtxt")
+    space = clip.parameters["triptych.space"].string_value
+    assert f"space {space[: len('clip:') + 12]}" in found["miniworld-clip"][0].detail
     assert found["api"][0].detail == "the same as this client's"
 
 
