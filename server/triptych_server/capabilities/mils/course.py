@@ -24,8 +24,8 @@ TEXTS = 64  # of a result
 class Course:
     """Scores the seeds, then step by step what is proposed.
 
-    `scored` is what the current step has scored, in the order of proposal: whole numbers of rounds,
-    also if the step was cancelled.
+    `scored` is what was scored since the last report, in the order of proposal: of a step that was
+    cancelled what its whole rounds have scored.
     """
 
     def __init__(self, search: Search, proposer: Proposer, scorer: Scorer) -> None:
@@ -54,7 +54,6 @@ class Course:
     async def advance(self) -> None:
         """Do one step."""
         self._step += 1
-        self.scored = ()
         self._ledger.open_step()
         left = self._search.limits.max_evaluations - self._ledger.spending.evaluations
         wanted = min(self._search.candidates, left)
@@ -66,10 +65,11 @@ class Course:
 
     def report(self) -> Step:
         """The current step."""
+        scored, self.scored = self.scored, ()
         return Step(
             step=self._step,
             best=self._standing.best,
-            candidates=sorted(self.scored, key=lambda each: -each.score),
+            candidates=sorted(scored, key=lambda each: -each.score),
             spending=self._ledger.spending,
             times=self._ledger.step_times,
         )
