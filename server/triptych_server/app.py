@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from triptych.v1 import (
     embedding_pb2_grpc,
+    mils_pb2_grpc,
     model_pb2_grpc,
     search_pb2_grpc,
     vision_language_pb2_grpc,
@@ -31,12 +32,18 @@ from triptych_server.capabilities.embedding import Embedder
 from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.image_prefixes import ImagePrefixes
 from triptych_server.capabilities.matching import Matcher
+from triptych_server.capabilities.mils.beginning import Beginning
+from triptych_server.capabilities.mils.cast import Casting
+from triptych_server.capabilities.mils.solving import Solver
+from triptych_server.capabilities.mils.subject_writer import SubjectWriter
+from triptych_server.capabilities.mils.text_vectors import TextVectors
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.retrieval import Retrieval
 from triptych_server.capabilities.sights import Sights
 from triptych_server.engines.collections import CollectionStore
 from triptych_server.engines.collections.local import LocalCollectionStore
+from triptych_server.engines.seed_pools import SeedPools
 from triptych_server.fleet import Fleet
 from triptych_server.health import HealthMonitor
 from triptych_server.interceptors.admission import Admission
@@ -46,8 +53,14 @@ from triptych_server.interceptors.telemetry import Telemetry
 from triptych_server.interceptors.wrapping import Answered, Around, AroundInterceptor
 from triptych_server.metrics import MetricsServer, ServingCollector, process_registry
 from triptych_server.offer import needs_generators, offered, optional, required
-from triptych_server.opening import catalog_of, open_encoders, open_generators
+from triptych_server.opening import (
+    catalog_of,
+    open_encoders,
+    open_generators,
+    pools_directory,
+)
 from triptych_server.services.embedding import EmbeddingService
+from triptych_server.services.mils import MilsService
 from triptych_server.services.model import ModelService
 from triptych_server.services.search import SearchService
 from triptych_server.services.vision_language import VisionLanguageService
@@ -156,15 +169,22 @@ class Gateway:
             search_pb2_grpc.add_SearchServiceServicer_to_server(
                 SearchService(retrieval, bounds), server
             )
+        sights = Sights(ImagePrefixes(encoding), executor, longest_side=settings.max_picture_side)
+        scorer = CaptionScorer(catalog, embedder, matcher)
+        captioner = Captioner(catalog, sights, scorer, queue=settings.generator_queue)
         if Service.VISION_LANGUAGE in settings.services:
-            sights = Sights(
-                ImagePrefixes(encoding), executor, longest_side=settings.max_picture_side
-            )
-            scorer = CaptionScorer(catalog, embedder, matcher)
-            captioner = Captioner(catalog, sights, scorer, queue=settings.generator_queue)
             answerer, chat = Answerer(catalog, sights), Chat(catalog, sights)
             vision_language_pb2_grpc.add_VisionLanguageServiceServicer_to_server(
                 VisionLanguageService(captioner, answerer, chat), server
+            )
+        if Service.MILS in settings.services:
+            casting = Casting(catalog, matcher, SeedPools(pools_directory(settings)))
+            vectors = TextVectors(
+                encoding, capacity_bytes=settings.text_cache_bytes, rows=settings.queue_rows // 2
+            )
+            solver = Solver(casting, Beginning(embedder, captioner), vectors)
+            mils_pb2_grpc.add_MilsServiceServicer_to_server(
+                MilsService(solver, SubjectWriter(catalog)), server
             )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
         reflected = (*offered(settings), HEALTH, reflection.SERVICE_NAME)
