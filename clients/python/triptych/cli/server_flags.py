@@ -32,7 +32,9 @@ class ServerFlags:
     ] = None
     services: Annotated[
         str | None,
-        typer.Option(metavar="NAME,...", help="embedding, mils, search, vision_language. Default: all."),
+        typer.Option(
+            metavar="NAME,...", help="embedding, mils, search, vision_language. Default: all."
+        ),
     ] = None
     data: Annotated[
         Path | None,
