@@ -1,9 +1,15 @@
 """What a chat model is asked."""
 
+from dataclasses import replace
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from triptych_server.capabilities.chat_form import ChatForm
-from triptych_server.capabilities.forms import Place
+from triptych_server.capabilities.forms import Inquiry, Place
+from triptych_server.capabilities.prompting import Scored
+from triptych_server.capabilities.replies import Caption, Captions, Line, Lines
 from triptych_server.engines.generators.protocol import ChatPrompt, Message, Picture, Speaker
 from triptych_server.engines.generators.spec import Instructions
 from triptych_server.media.content import Text
@@ -68,3 +74,61 @@ def test_every_picture_must_be_seen() -> None:
 
 def test_continuation_begins_a_reply() -> None:
     assert FORM.question("what?").continuation(" red ") == "red"
+
+
+EXAMPLES = [Scored("a cat", 0.2), Scored("a red\ncat", 0.31449)]
+STRUCTURED = replace(FORM, structured=True)
+
+
+def message(asked: Inquiry) -> str:
+    """The user's, which is all that is said."""
+    prompt = asked.draft.prompt([])
+    assert isinstance(prompt, ChatPrompt)
+    [only] = prompt.messages
+    [text] = only.parts
+    assert isinstance(text, Text)
+    assert only.speaker is USER
+    return text.text
+
+
+def test_proposal_is_asked_for_with_scored_texts_worst_first() -> None:
+    told = message(FORM.proposals(EXAMPLES, "in rhymes"))
+    assert "\n0.200 a cat\n0.314 a red cat\n" in told
+    assert "igher score is better" in told
+    assert told.index("in rhymes") < told.index("0.200")
+
+
+def test_what_stays_the_same_stands_first() -> None:
+    """So that a server computes it once."""
+    first = message(FORM.proposals(EXAMPLES, "in rhymes"))
+    second = message(FORM.proposals([Scored("a dog", 0.9)], "in rhymes"))
+    assert second.startswith(first[: first.index("0.200 a cat")])
+
+
+def test_without_texts_the_first_one_is_asked_for() -> None:
+    assert "None was tried" in message(FORM.proposals([]))
+    assert "0." not in message(FORM.proposals([]))
+
+
+def test_replies_are_json_where_the_server_makes_them_so() -> None:
+    assert FORM.proposals([]).reply == Line()
+    assert FORM.proposals([], together=8).reply == Lines(8)
+    assert STRUCTURED.proposals([]).reply == Caption()
+    several = STRUCTURED.proposals([], together=8)
+    assert several.reply == Captions(8)
+    assert '{"captions": [' in message(several)
+    assert " 8 " in message(several)
+    assert '{"caption": ' in message(STRUCTURED.subject("dog"))
+
+
+def test_subject_and_guidance_are_told() -> None:
+    told = message(FORM.subject("striped\nred star", "in rhymes"))
+    assert told.endswith("striped red star")
+    assert "in rhymes" in told
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_captions_add_no_lines(caption: str) -> None:
+    lines = message(FORM.proposals([Scored("a", 0), Scored(caption, 1), Scored("b", 1)]))
+    plain = message(FORM.proposals([Scored("a", 0), Scored("a cat", 1), Scored("b", 1)]))
+    assert len(lines.splitlines()) == len(plain.splitlines())

@@ -1,14 +1,18 @@
 """What a model that continues text is asked."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from triptych_server.capabilities.completion_form import CompletionForm
 from triptych_server.capabilities.forms import Place
+from triptych_server.capabilities.prompting import Scored
 from triptych_server.engines.generators.protocol import SoftPrefix
-from triptych_server.engines.generators.spec import Templates
+from triptych_server.engines.generators.spec import ProposalTemplates, Templates
 from triptych_server.media.content import Text
 
-FORM = CompletionForm(Templates())
+PROPOSALS = ProposalTemplates("{percent} {text}", "\n", "\n100", "a {subject}", examples=6)
+FORM = CompletionForm(Templates(), PROPOSALS)
 FIRST, SECOND = (SoftPrefix(np.full((1, 2), number, np.float32)) for number in (1, 2))
 CONVERSATION = [
     [Text("what"), Place(0), Text("is it? ")],
@@ -40,3 +44,26 @@ def test_pictures_of_messages_that_are_left_out_stay() -> None:
     assert draft.pictures == [0, 1]
     expected = [FIRST, SECOND, Text("Question: and this? Answer:")]
     assert draft.prompt([FIRST, SECOND]) == expected
+
+
+def test_proposal_continues_the_examples_up_to_the_next_one() -> None:
+    asked = FORM.proposals([Scored("a cat", 0.3)])
+    assert asked.draft.prompt([]) == asked.draft.words == [Text("30 a cat\n100")]
+    assert asked.reply.stop == ["\n"]
+    assert asked.reply.structure is None
+    assert asked.reply.read(" a red cat") == ["a red cat"]
+
+
+def test_a_model_that_continues_text_writes_no_lists() -> None:
+    assert FORM.proposals([], together=8).reply.most == 1
+
+
+def test_spaces_end_no_text() -> None:
+    form = CompletionForm(Templates(), replace(PROPOSALS, separator="  "))
+    assert form.proposals([]).reply.stop == []
+
+
+def test_caption_begins_with_its_subject() -> None:
+    asked = FORM.subject("striped\n {subject} star")
+    assert asked.draft.prompt([]) == [Text("\n100 a striped {subject} star")]
+    assert asked.reply.read(" on a lawn") == ["a striped {subject} star on a lawn"]

@@ -1,16 +1,21 @@
-"""Questions and conversations in the form of a checkpoint."""
+"""Questions, conversations and scored texts in the form of a checkpoint."""
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from triptych_server.capabilities.prompting import (
+    Scored,
     Turn,
     continuation,
     conversation_prompt,
+    proposal_prompt,
     question_prompt,
 )
-from triptych_server.engines.generators.spec import Templates
+from triptych_server.engines.generators.spec import ProposalTemplates, Templates
 
 BLIP_2 = Templates()
+PROPOSALS = ProposalTemplates("{percent} {text}", "\n", "\n100", "a {subject}", examples=6)
 
 
 def test_question_is_put_into_its_form() -> None:
@@ -47,3 +52,31 @@ def test_form_is_the_generators_own() -> None:
 )
 def test_continuation_is_parted_by_one_space(prompt: str, expected: str) -> None:
     assert continuation(prompt, " red ") == expected
+
+
+def test_examples_stand_before_the_ending() -> None:
+    examples = [Scored("a cat", 0.284), Scored("a red cat", 0.316)]
+    assert proposal_prompt(PROPOSALS, examples) == "28 a cat\n32 a red cat\n100"
+    assert proposal_prompt(PROPOSALS, []) == "\n100"
+
+
+def test_scores_stand_where_the_template_has_them() -> None:
+    templates = ProposalTemplates("{text} ({score})", "; ", "; ", "{subject}", examples=2)
+    prompt = proposal_prompt(templates, [Scored("a cat", 0.28449), Scored("a dog", -1)])
+    assert prompt == "a cat (0.284); a dog (-1.000); "
+
+
+@pytest.mark.parametrize(
+    ("score", "percent"), [(-1.0, "0"), (0.004, "0"), (0.516, "52"), (1.0, "100"), (7.0, "100")]
+)
+def test_percents_are_whole_and_within_bounds(score: float, percent: str) -> None:
+    assert proposal_prompt(PROPOSALS, [Scored("a", score)]).startswith(f"{percent} a\n")
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), max_size=6))
+@example(["{text}", "{percent} {score}", "{0}", "\\1", "a\n100", "\u2028\x85\r"])
+def test_hostile_captions_stay_on_their_line(captions: list[str]) -> None:
+    prompt = proposal_prompt(PROPOSALS, [Scored(each, 0.5) for each in captions])
+    *lines, ending = prompt.splitlines()
+    assert ending == "100"
+    assert lines == ([f"50 {' '.join(each.split())}" for each in captions] or [""])
