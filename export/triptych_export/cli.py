@@ -12,6 +12,7 @@ from transformers.utils import logging
 
 from triptych_export.config import Batching
 from triptych_export.errors import ExportError
+from triptych_export.language import LanguageReport, export_language
 from triptych_export.parity import Precision
 from triptych_export.pipeline import export_blip2, export_clip
 from triptych_export.report import ExportReport
@@ -164,6 +165,41 @@ def blip2(
         _print(report, as_json)
 
 
+@app.command()
+def language(
+    checkpoint: Checkpoint,
+    generators: Annotated[Path, typer.Option(help="Directory of generators to write into.")],
+    name: Name = None,
+    proposals: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="JSON of the forms in which it was trained to better scored texts, as in "
+            "generator.json; default: the checkpoint's proposals.json, if it has one.",
+        ),
+    ] = None,
+    revision: Revision = None,
+    overwrite: Overwrite = False,
+    as_json: AsJson = False,
+) -> None:
+    """Export a language model that continues text, and compare the result with transformers.
+
+    The folder is for the gateway's own process; weights are stored as fp32. A vLLM serves the
+    checkpoint itself.
+    """
+    with _errors_as_lines():
+        report = export_language(
+            checkpoint,
+            generators,
+            name=name,
+            proposals=proposals,
+            revision=revision,
+            overwrite=overwrite,
+        )
+        _print(report, as_json)
+
+
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
 
@@ -179,7 +215,7 @@ def _errors_as_lines() -> Iterator[None]:
         raise typer.Exit(1) from None
 
 
-def _print(report: ExportReport, as_json: bool) -> None:
+def _print(report: ExportReport | LanguageReport, as_json: bool) -> None:
     print(json.dumps(report.to_json()) if as_json else report)
 
 

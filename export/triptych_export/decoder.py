@@ -43,7 +43,7 @@ class DecoderShape:
     def of(cls, language_model: Any) -> Self:
         """Raises `CheckpointError` for a model that no graph of this kind can express."""
         config = language_model.config
-        _check(config)
+        check_architecture(config)
         heads = config.num_attention_heads
         shape = cls(
             context_length=config.max_position_embeddings,
@@ -58,6 +58,26 @@ class DecoderShape:
                 f"its attention heads have {shape.head_size} numbers, no multiple of {_HEAD_STEP}"
             )
         return shape
+
+
+def check_architecture(config: Any) -> None:
+    """Raise `CheckpointError` for a configuration of a language model that no graph expresses."""
+    kind = config.model_type
+    if getattr(config, "is_encoder_decoder", False):
+        raise CheckpointError(
+            f"its language model {kind!r} is an encoder-decoder, which needs a generator of "
+            "another kind; its encoders can be exported without it"
+        )
+    if kind not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise CheckpointError(f"language model {kind!r} cannot be exported; known: {known}")
+    if "sliding_attention" in (getattr(config, "layer_types", None) or ()) or (
+        kind == "mistral" and config.sliding_window
+    ):
+        raise CheckpointError(f"language model {kind!r} attends in a sliding window")
+    rotation = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
+    if rotation in _CHANGING_ROTATIONS:
+        raise CheckpointError(f"language model {kind!r} has rotary positions of kind {rotation!r}")
 
 
 def write_decoder(language_model: Any, path: Path) -> None:
@@ -169,22 +189,3 @@ def _cached_attention(language_model: Any) -> Iterator[None]:
         yield
     finally:
         language_model.set_attn_implementation(own)
-
-
-def _check(config: Any) -> None:
-    kind = config.model_type
-    if getattr(config, "is_encoder_decoder", False):
-        raise CheckpointError(
-            f"its language model {kind!r} is an encoder-decoder, which needs a generator of "
-            "another kind; its encoders can be exported without it"
-        )
-    if kind not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        raise CheckpointError(f"language model {kind!r} cannot be exported; known: {known}")
-    if "sliding_attention" in (getattr(config, "layer_types", None) or ()) or (
-        kind == "mistral" and config.sliding_window
-    ):
-        raise CheckpointError(f"language model {kind!r} attends in a sliding window")
-    rotation = (getattr(config, "rope_parameters", None) or {}).get("rope_type", "default")
-    if rotation in _CHANGING_ROTATIONS:
-        raise CheckpointError(f"language model {kind!r} has rotary positions of kind {rotation!r}")

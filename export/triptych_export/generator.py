@@ -15,7 +15,12 @@ from triptych_export.decoder import DecoderShape, write_decoder
 from triptych_export.errors import CheckpointError
 from triptych_export.generator_parity import LEAST_TEXT, GeneratorParity, measure_generator
 from triptych_export.graph import share
-from triptych_server.engines.generators.spec import NETWORK_FILE, SPEC_FILE, Templates
+from triptych_server.engines.generators.spec import (
+    NETWORK_FILE,
+    SPEC_FILE,
+    ProposalTemplates,
+    Templates,
+)
 
 TOKENIZER_FILE = "tokenizer.json"
 EMBEDDING_FILE = "embedding.npy"
@@ -47,13 +52,14 @@ def write_generator(
     max_prefixes: int = 1,
     end_ids: Sequence[int] | None = None,
     templates: Templates | None = None,
+    proposals: ProposalTemplates | None = None,
 ) -> GeneratorReport:
     """Write `language_model`, a transformers causal model in fp32, into `folder`, which is made.
 
     `model` is the name for requests. `space` is the `triptych.space` of the encoders whose soft
     prefixes of `prefix_tokens` it takes, up to `max_prefixes` a prompt; without `space`, none.
     `end_ids` are those of its generation config unless given. The begin of a text is what
-    `tokenizer` puts before it. Raises `CheckpointError` for a model or a tokenizer that cannot be
+    `tokenizer` puts before it. `proposals` are for a model that was trained to better scored texts. Raises `CheckpointError` for a model or a tokenizer that cannot be
     expressed, and `ParityError` when the graph computes anything else than transformers does.
     """
     started = time.monotonic()
@@ -83,6 +89,7 @@ def write_generator(
         "beams": True,
         "scoring": True,
         "templates": asdict(templates or Templates()),
+        **({"proposals": asdict(proposals)} if proposals else {}),
         "tokenizer": _asset(folder / TOKENIZER_FILE),
         "embedding": _asset(folder / EMBEDDING_FILE),
     }

@@ -79,14 +79,15 @@ class ExportReport:
         for encoder in self.encoders:
             lines += encoder.lines(FLOORS[self.precision])
         if self.generator is not None:
-            lines += _generator_lines(self.generator)
+            lines += generator_lines(self.generator)
         if self.left_out:
             lines.append(f"left out: {self.left_out}")
         lines += self.notes
         return "\n".join(lines)
 
 
-def _generator_lines(generator: GeneratorReport) -> list[str]:
+def generator_lines(generator: GeneratorReport) -> list[str]:
+    """The figures for people."""
     parity = generator.parity
     return [
         f"{generator.folder}: generator, {generator.family} of {generator.layers} layers x "

@@ -37,7 +37,7 @@ _CHINESE_MARKS = "\uff1f\uff0c\u3002"
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
     """The tokenizer; each word of the world, with the space before it, is one token."""
-    merges = _merges(_words())
+    merges = word_merges(_words())
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokens = [BEGIN, PAD, END, UNKNOWN, *letters, *dict.fromkeys(map("".join, merges)), IMAGE]
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -71,7 +71,7 @@ def _words() -> list[str]:
     return ["Question", *spaced, *sorted(characters), *sorted(chinese), *_CHINESE_MARKS]
 
 
-def _merges(words: Iterable[str]) -> list[tuple[str, str]]:
+def word_merges(words: Iterable[str]) -> list[tuple[str, str]]:
     """Merges that make each word one token, adding on the left first, and none across words."""
     bytelevel = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     ranks: dict[tuple[str, str], int] = {}

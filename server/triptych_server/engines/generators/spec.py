@@ -170,6 +170,15 @@ def read_spec(folder: Path) -> FolderSpec:
     return spec
 
 
+def read_proposals(path: Path) -> ProposalTemplates:
+    """Read a file that holds what generator.json has under `proposals`; raises `SpecError`."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise SpecError(f"{path.name}: cannot be read: {error}") from None
+    return _proposals(_Keys(path.name, {"proposals": content}))
+
+
 def asset_path(folder: Path, asset: Asset) -> Path:
     """Where `asset` of `folder` lies; raises `SpecError` if it is absent or another file."""
     path = folder / asset.file
