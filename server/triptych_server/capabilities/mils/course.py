@@ -83,8 +83,7 @@ class Course:
                 replace(each, matching_score=value)
                 for each, value in zip(finalists, values, strict=True)
             ]
-            order = np.argsort(-np.asarray(values), kind="stable")
-            self._finalists = [judged[place] for place in order]
+            self._finalists = sorted(judged, key=lambda each: -(each.matching_score or 0.0))
 
     def result(self, stop: Stop, last: Step) -> Result:
         """What `last`, the last reported step, and the comparison of finalists led to."""
@@ -118,7 +117,7 @@ class Course:
     async def _round(self, number: int, count: int, heat: float) -> None:
         """Ask for texts once, and score those that are new."""
         reply = await self._proposer.propose(
-            self._examples(number), count, seed=int(self._state(number)[0]), heat=heat
+            self._examples(number), count, seed=self._state(number)[0], heat=heat
         )
         self._ledger.enter(Spending(unparsed=reply.unparsed, usage=reply.usage), reply.times)
         texts = reply.texts[:count]
@@ -157,7 +156,8 @@ class Course:
     def _state(self, number: int) -> Sequence[int]:
         """Random numbers of a round, below 2**32."""
         entropy = [self._search.seed, self._step, number]
-        return [int(each) for each in np.random.SeedSequence(entropy).generate_state(4)]
+        words: list[int] = np.random.SeedSequence(entropy).generate_state(4).tolist()
+        return words
 
 
 def _merged(seeds: Sequence[Seed], embedded: Vectors | None) -> Vectors:

@@ -21,7 +21,8 @@ class Stop(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Spending:
     """What a search took. `evaluations` are the candidates scored, seeds not counted; `duplicates`
-    and `near_duplicates` those that were not scored."""
+    and `near_duplicates` those that were not scored. `ranked_seeds` are the captions among which
+    seeds were chosen by vectors that were stored; no search itself does that."""
 
     evaluations: int = 0
     encoded_texts: int = 0

@@ -36,7 +36,8 @@ class Gauge:
         values = np.asarray(scores.values, np.float64)
         if not np.isfinite(values).all():
             raise _failed("gave scores that are not finite")
-        return [float(value) for value in values]
+        finite: list[float] = values.tolist()
+        return finite
 
     async def measure(self, texts: Sequence[str]) -> list[float]:
         """Embed and score."""

@@ -55,8 +55,9 @@ class Neighbours:
         alike = block @ block.T > self._cosine
         chosen: list[int] = []
         for row in range(len(block)):
-            if not near[row] and not alike[row, chosen].any():
+            if not near[row]:
                 chosen.append(row)
+                near |= alike[row]
         return chosen
 
     def _near_held(self, block: Vectors) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

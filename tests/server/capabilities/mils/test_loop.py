@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise, product
+from itertools import islice, pairwise, product
 
 import numpy as np
 import pytest
@@ -22,7 +22,8 @@ from mils_parts import (
 from triptych_server.capabilities.mils.candidates import Candidate, Seed
 from triptych_server.capabilities.mils.events import Stop
 from triptych_server.capabilities.mils.loop import solve
-from triptych_server.capabilities.mils.scorer import Scores, ScoringCost, Vectors
+from triptych_server.capabilities.mils.proposer import Proposals
+from triptych_server.capabilities.mils.scorer import Embedded, Scores, ScoringCost, Vectors
 from triptych_server.errors import Internal, Unavailable
 
 
@@ -84,6 +85,18 @@ async def test_the_best_seeds_alone_take_part() -> None:
     scored = set(seeds)
     assert not scored & set(texts(steps[1].candidates))
     assert len(result.texts) == 10 + len(steps[1].candidates)
+
+
+async def test_all_seeds_count_of_which_few_take_part() -> None:
+    seeds = list(map("".join, islice(product(LETTERS, repeat=6), 30_000)))
+    solving = solve(search(*seeds, cosine=1, rescore=True), Mutator(), WordScorer(), None, None)
+    steps, result = await events(solving)
+    assert steps[0].spending.encoded_texts == 30_000
+    assert len(steps[0].candidates) == 64
+    assert texts(result.texts[:1]) == [WORD]
+    assert WORD not in seeds
+    new = {each.text for step in steps[1:] for each in step.candidates}
+    assert not new & set(seeds)
 
 
 async def test_known_vectors_are_not_embedded() -> None:
@@ -149,9 +162,7 @@ async def test_only_equal_texts_are_duplicates_at_a_cosine_of_1() -> None:
 
 async def test_duplicates_are_counted() -> None:
     parrot = Parrot(["facade", "FACADE ", "facade", "aaaaaa"], unparsed=2)
-    parrot.texts = [text.lower() for text in parrot.texts]
-    solving = solve(search("aaaaaa", steps=1), parrot, WordScorer(embeds=False), None, None)
-    steps, result = await events(solving)
+    steps, result = await events(solve(search("aaaaaa", steps=1), parrot, WordScorer(), None, None))
     assert texts(steps[1].candidates) == ["facade"]
     assert result.spending.evaluations == 1
     assert result.spending.duplicates == 3 + 4 + 4  # in three rounds
@@ -337,7 +348,9 @@ class Broken(Mutator):
 
     calls: int = 3
 
-    async def propose(self, examples, count, *, seed, heat):  # type: ignore[no-untyped-def]
+    async def propose(
+        self, examples: Sequence[Candidate], count: int, *, seed: int, heat: float
+    ) -> Proposals:
         if len(self.shown) == self.calls:
             raise Unavailable("no answer")
         return await super().propose(examples, count, seed=seed, heat=heat)
@@ -351,9 +364,19 @@ async def test_a_failing_engine_fails_the_search_after_the_steps_before() -> Non
     assert len(seen) >= 2
 
 
+async def test_a_failing_judge_fails_the_search() -> None:
+    class Gone(WordJudge):
+        async def score(self, texts: Sequence[str], vectors: Vectors | None) -> Scores:
+            raise Unavailable("no answer")
+
+    solving = solve(search(WORD, steps=0, finalists=1), Mutator(), WordScorer(), Gone(), None)
+    with pytest.raises(Unavailable):
+        await events(solving)
+
+
 async def test_an_engines_own_timeout_is_not_the_deadline() -> None:
     class Late(WordScorer):
-        async def embed(self, texts: Sequence[str]):  # type: ignore[no-untyped-def]
+        async def embed(self, texts: Sequence[str]) -> Embedded:
             raise TimeoutError
 
     with pytest.raises(TimeoutError):
