@@ -133,7 +133,7 @@ class Gateway:
             self._health,
             catalog,
             offered(settings),
-            required(settings, generators=fleet is not None and fleet.expected),
+            required(settings),
             optional(settings),
         )
         await monitor.check()

@@ -88,11 +88,6 @@ class Fleet(Collection[Generator]):
     def __contains__(self, generator: object) -> bool:
         return any(opened.generator is generator for opened in self._opened.values())
 
-    @property
-    def expected(self) -> bool:
-        """Whether there are generators, or servers that may run some."""
-        return bool(self._opened) or self._servers is not None
-
     def silent(self) -> Mapping[str, str]:
         """The servers that have not said what they run, and why."""
         return {str(self._servers): self._silence} if self._silence else {}

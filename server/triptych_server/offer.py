@@ -43,19 +43,20 @@ def offered(settings: Settings) -> Mapping[str, Collection[Task]]:
 
 def needs_generators(settings: Settings) -> bool:
     """Whether one of the services to run writes texts."""
-    return any(task in WRITING for tasks in offered(settings).values() for task in tasks)
+    return bool(_tasks(settings) & {*WRITING})
 
 
-def required(settings: Settings, *, generators: bool) -> Collection[Task]:
-    """What the server as a whole must be able to do. `generators` says whether any are expected;
-    without, it is whole without the service that needs one, unless that is all."""
-    tasks = {task for tasks in offered(settings).values() for task in tasks}
-    tasks -= {*optional(settings)}
-    others = tasks - {*WRITING}
-    return tasks if generators or not others else others
+def required(settings: Settings) -> Collection[Task]:
+    """What the server as a whole must be able to do."""
+    return _tasks(settings) - {*optional(settings)}
 
 
 def optional(settings: Settings) -> Collection[Task]:
-    """What it must be able to do if it has a model for it: those that caption need not propose."""
-    alone = settings.services == {Service.MILS}
-    return () if alone or Service.MILS not in settings.services else (Task.PROPOSE,)
+    """What it must be able to do if it has a model for it: beside services that write no texts, a
+    server is whole without those that do."""
+    beside = any(tasks and not {*tasks} & {*WRITING} for tasks in offered(settings).values())
+    return _tasks(settings) & {*WRITING} if beside else ()
+
+
+def _tasks(settings: Settings) -> set[Task]:
+    return set[Task]().union(*offered(settings).values())

@@ -45,12 +45,12 @@ def table(name: str, **fields: Any) -> RemoteGenerator:
 async def test_without_servers_all_folders_run_in_process(folders: Path) -> None:
     async with opened(folders) as fleet:
         assert kinds(fleet) == {FUSED: OnnxGenerator, PLAIN: OnnxGenerator}
-        assert (fleet.expected, fleet.silent()) == (True, {})
+        assert fleet.silent() == {}
 
 
 async def test_without_folders_and_servers_there_is_none(tmp_path: Path) -> None:
     async with opened(tmp_path) as fleet:
-        assert (list(fleet), fleet.expected) == ([], False)
+        assert (list(fleet), fleet.silent()) == ([], {})
 
 
 async def test_a_table_takes_the_place_of_its_folder(folders: Path) -> None:
@@ -107,7 +107,6 @@ async def test_models_are_found_when_a_server_comes_up(folders: Path) -> None:
     async with opened(folders, generator=url, remote_generators=tables) as fleet:
         # Which of the folders the server runs is not known, so none runs in process.
         assert kinds(fleet) == {"known": VllmGenerator}
-        assert fleet.expected
         assert list(fleet.silent()) == [url]
         assert url in fleet.silent()[url]
         with listing(FUSED, port=port):

@@ -127,14 +127,16 @@ class ModelCatalog:
         return model
 
     def lacks(self, task: Task) -> bool:
-        """Whether it has no model for a task, and nothing that may be one or should be."""
-        try:
-            self.get("", task)
-        except NotFound:
-            return not self.default(task)
-        except TriptychError:
+        """Whether it has no model for a task that writes, and nothing that may be one or should
+        be, as a generator of no use without encoders that are missing."""
+        if self.default(task):
             return False
-        return False
+        try:
+            self._unread.check_name("", task)
+        except Unavailable:
+            return False
+        writers = [model for model in self._models.values() if model.generator]
+        return all(any(model.can(each) for each in WRITING) for model in writers)
 
     def generator(self, model: Model) -> Generator:
         """What writes for a model that has a generator; raises `Unavailable`."""
