@@ -44,15 +44,17 @@ class Curve:
 
 
 def check_path(path: Path) -> None:
-    """Refuse what is neither PNG nor SVG, by its suffix; raises `ValueError`."""
+    """Refuse what is neither PNG nor SVG, or in a folder that is not there; raises `ValueError`."""
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{path}: a plot is written as {' or '.join(SUFFIXES)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"{path}: there is no folder {path.parent}")
 
 
 def plot(curves: Sequence[Curve], path: Path, title: str = "") -> None:
     """Draw curves into a PNG or SVG file: the best so far as a line of steps, candidates as dots.
 
-    Equal curves give equal files. Raises `ValueError` for another suffix.
+    Equal curves give equal files. Raises as `check_path` does, and `OSError`.
     """
     check_path(path)
     # Labels are names, whatever characters they have.

@@ -11,6 +11,9 @@ import pytest
 from triptych.v1 import (
     embedding_pb2_grpc,
     media_pb2,
+    mils_pb2,
+    mils_pb2_grpc,
+    model_pb2,
     model_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
@@ -24,6 +27,7 @@ ADD = (
         embedding_pb2_grpc.add_EmbeddingServiceServicer_to_server,
     ),
     (search_pb2_grpc.SearchServiceServicer, search_pb2_grpc.add_SearchServiceServicer_to_server),
+    (mils_pb2_grpc.MilsServiceServicer, mils_pb2_grpc.add_MilsServiceServicer_to_server),
     (model_pb2_grpc.ModelServiceServicer, model_pb2_grpc.add_ModelServiceServicer_to_server),
     (
         vision_language_pb2_grpc.VisionLanguageServiceServicer,
@@ -173,3 +177,84 @@ def caption(request: vision_language_pb2.CaptionRequest, rank: int) -> vision_la
 @pytest.fixture
 def talker() -> Talker:
     return Talker()
+
+
+class Searcher(mils_pb2_grpc.MilsServiceServicer, model_pb2_grpc.ModelServiceServicer):
+    """Finds `found 1`, `found 2` and so on, each better than the last, after the seeds' texts.
+
+    It makes as many steps as the limits say. The guidance `wait` makes it wait for the end of the
+    call after the first of them, `fail` fail there. `requests` are those received, `deadlines` the
+    seconds that they gave; `ended` is set when a search is over. `roles` are those of its encoders.
+    """
+
+    def __init__(self) -> None:
+        self.roles = [model_pb2.ROLE_ITM]
+        self.requests: list[Any] = []
+        self.deadlines: list[float] = []
+        self.ended = threading.Event()
+
+    def Solve(self, request: mils_pb2.SolveRequest, context: Any) -> Any:
+        self.requests.append(request)
+        self.deadlines.append(context.time_remaining())
+        context.add_callback(self.ended.set)
+        seeds = [mils_pb2.ScoredText(text=text, score=0.25) for text in request.seeds.texts]
+        found = seeds[:1]
+        yield searched(0, seeds, found)
+        for step in range(1, request.limits.max_steps + 1):
+            best = mils_pb2.ScoredText(text=f"found {step}", score=0.25 + step / 8, step=step)
+            found = [best, *found]
+            yield searched(step, [best], found)
+            if request.proposal.guidance == "wait":
+                self.ended.wait(30)
+            if request.proposal.guidance == "fail":
+                context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+        if request.scoring.finalists and found:
+            found[0].matching_score = 0.75
+        yield mils_pb2.SolveResponse(
+            result=mils_pb2.SolveResult(
+                texts=found,
+                best=found[0] if found else None,
+                stop=mils_pb2.SOLVE_STOP_STEPS,
+                steps=request.limits.max_steps,
+                space="a space",
+                proposal_model="writer",
+                scorer_models=["scorer"],
+            )
+        )
+
+    def Propose(self, request: mils_pb2.ProposeRequest, context: Any) -> Any:
+        self.requests.append(request)
+        count = request.count or 8
+        return mils_pb2.ProposeResponse(
+            results=[
+                mils_pb2.ProposedTexts(texts=[f"a {subject} {rank}" for rank in range(count)])
+                for subject in request.subjects
+            ],
+            model="writer",
+            unparsed=1,
+            usage=vision_language_pb2.Usage(prompt_tokens=1, completion_tokens=2),
+        )
+
+    def ListModels(self, request: model_pb2.ListModelsRequest, context: Any) -> Any:
+        encoders = [
+            model_pb2.Encoder(role=role, state=model_pb2.STATE_READY) for role in self.roles
+        ]
+        return model_pb2.ListModelsResponse(models=[model_pb2.Model(name="m", encoders=encoders)])
+
+
+def searched(step: int, candidates: Any, found: Any) -> mils_pb2.SolveResponse:
+    return mils_pb2.SolveResponse(
+        step=mils_pb2.SolveStep(
+            step=step,
+            best=found[0] if found else None,
+            candidates=candidates,
+            spending=mils_pb2.Spending(
+                evaluations=10 * step, usage=vision_language_pb2.Usage(completion_tokens=100 * step)
+            ),
+        )
+    )
+
+
+@pytest.fixture
+def searcher() -> Searcher:
+    return Searcher()

@@ -131,6 +131,8 @@ def build_pool(
                 client.propose, model=proposal_model, temperature=temperature, guidance=guidance
             )
             about = list(dict.fromkeys(filter(None, map(one_line, _lines(subjects)))))
+            if not about:
+                raise typer.BadParameter(f"{subjects}: there is nothing to write about")
             texts = _write(write, about, subjects.name, count, seed, progress)
         writing = time.monotonic() - began
         chosen = select(texts.texts, unwanted, limit)
@@ -216,10 +218,10 @@ def _print(report: Report, as_json: bool) -> None:
         print_json(report)
         return
     typer.echo(
-        f"{report.captions:,} captions are in the pool {report.pool}, as vectors of {report.model} "
-        f"({report.rate:,.0f} a second)"
+        f"pool {report.pool}: {report.captions:,} captions, as vectors of {report.model}, "
+        f"{report.rate:,.0f} a second"
     )
     names = ("duplicates", "excluded", "refused", "truncated", "unparsed")
-    left_out = [f"{getattr(report, name):,} {name}" for name in names if getattr(report, name)]
+    left_out = [f"{name} {getattr(report, name):,}" for name in names if getattr(report, name)]
     if left_out:
         typer.echo(f"left out: {', '.join(left_out)}")

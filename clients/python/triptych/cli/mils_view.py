@@ -33,7 +33,7 @@ def showing(quiet: bool) -> Iterator[Callable[[SolveStep], None]]:
     if quiet:
         yield lambda step: None
     elif console.is_terminal and not console.is_dumb_terminal:
-        view = _View()
+        view = View()
         with Live(view, console=console, transient=True):
             yield view.take
     else:
@@ -62,17 +62,8 @@ def print_best(best: ScoredText | None) -> None:
         print_table(["score", "step", "text"], [(best.score, best.step, best.text)])
 
 
-def best_of(steps: Sequence[SolveStep], count: int) -> tuple[ScoredText, ...]:
-    """The best texts of some steps; of equal scores the earlier."""
-    texts: dict[str, ScoredText] = {}
-    for step in steps:
-        for candidate in step.candidates:
-            texts.setdefault(candidate.text, candidate)
-    return tuple(sorted(texts.values(), key=lambda text: -text.score)[:count])
-
-
-class _View:
-    """Drawn anew several times a second, by a thread of rich's."""
+class View:
+    """What has been found so far; drawn anew several times a second, by a thread of rich's."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -84,13 +75,22 @@ class _View:
     def __rich__(self) -> Group:
         steps = self._steps
         table = Table("score", "step", "text", box=None, pad_edge=False)
-        for text in best_of(steps, SHOWN):
+        for text in _best(steps):
             table.add_row(f"{text.score:.4f}", str(text.step), printable(text.text))
         curve = [(step.spending.evaluations, step.best.score) for step in steps if step.best]
         head = Text(sparkline(curve, SPARKLINE_WIDTH), "green")
         head.append(f" step {steps[-1].step}" if steps else "the seeds are being scored", "default")
         spent = _spent(steps[-1].spending) + "; " if steps else ""
         return Group(head, f"{spent}{time.monotonic() - self._began:.1f} s", "", table)
+
+
+def _best(steps: Sequence[SolveStep]) -> list[ScoredText]:
+    """Of equal scores the earlier comes first."""
+    texts: dict[str, ScoredText] = {}
+    for step in steps:
+        for candidate in step.candidates:
+            texts.setdefault(candidate.text, candidate)
+    return sorted(texts.values(), key=lambda text: -text.score)[:SHOWN]
 
 
 def _print_line(step: SolveStep) -> None:
