@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.embedding import Embedded, Embedder
@@ -25,6 +24,7 @@ from triptych_server.capabilities.queries import (
 )
 from triptych_server.capabilities.reranking import Reranker
 from triptych_server.capabilities.timing import StageTimes
+from triptych_server.capabilities.vectors import unit, unit_sum
 from triptych_server.engines.collections import (
     Collection,
     CollectionStore,
@@ -40,8 +40,6 @@ from triptych_server.engines.collections.filters import Filter
 from triptych_server.errors import FailedPrecondition, InvalidArgument, NotFound, TriptychError
 from triptych_server.media.content import Content, RawImage, Text
 from triptych_server.media.image import to_png
-
-LEAST_NORM = 1e-6  # of a sum of unit vectors; below, only rounding is left of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +169,9 @@ class Retrieval:
         parts = await run_all(
             self._term(collection, term, position) for position, term in enumerate(query.terms)
         )
-        weights = np.array([term.weight for term in query.terms])
-        total = weights / np.abs(weights).max() @ np.stack([part.vector for part in parts])
-        if np.linalg.norm(total) < LEAST_NORM:
-            raise InvalidArgument("query.terms", "the terms cancel out")
-        times = StageTimes.longest(part.times for part in parts)
-        return _unit(total, collection, "query.terms"), times
+        weights = [term.weight for term in query.terms]
+        vector = unit_sum([part.vector for part in parts], weights, "query.terms")
+        return vector, StageTimes.longest(part.times for part in parts)
 
     async def _nearest(
         self, query: SearchQuery, vector: Vector, limit: int, offset: int, include: Include
@@ -260,17 +255,6 @@ class Retrieval:
         return StoredContent("image", draft.source.data)
 
 
-def _unit(vector: npt.NDArray[np.floating[Any]], collection: Collection, field: str) -> Vector:
-    """The vector at unit length; raises `InvalidArgument` if it does not fit the collection."""
-    if len(vector) != collection.dimension:
-        raise InvalidArgument(
-            f"{field}.dimension",
-            f"the collection {collection.name!r} has vectors of {collection.dimension} numbers, "
-            f"not {len(vector)}",
-            reason="DIMENSION_MISMATCH",
-        )
-    wide = vector.astype(np.float64)  # in which squares of float32 neither overflow nor vanish
-    norm = np.linalg.norm(wide)
-    if norm == 0:
-        raise InvalidArgument(field, "the vector is zero and has no direction")
-    return (wide / norm).astype(np.float32)
+def _unit(vector: Vector, collection: Collection, field: str) -> Vector:
+    owner = f"the collection {collection.name!r}"
+    return unit(vector, field, dimension=collection.dimension, owner=owner)

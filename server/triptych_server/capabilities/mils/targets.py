@@ -14,10 +14,9 @@ from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.scorer import ScoringCost, Vectors
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
+from triptych_server.capabilities.vectors import unit, unit_sum
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Content, Text
-
-LEAST_NORM = 1e-6  # of a sum of unit vectors; below, only rounding is left of it
 
 # `[N, T]` float: a row a text, a column a target.
 Fits = npt.NDArray[np.floating[Any]]
@@ -120,36 +119,20 @@ class _TargetEmbedding:
             self._term(term, f"{field}.terms[{position}]")
             for position, term in enumerate(target.terms)
         )
-        weights = np.array([term.weight for term in target.terms])
-        # Scaled, so that no weight overflows or vanishes beside the others.
-        weights /= np.abs(weights).max()
-        sum_of_terms = weights @ np.stack([part.vector for part in parts]).astype(np.float64)
-        norm = np.linalg.norm(sum_of_terms)
-        if norm < LEAST_NORM:
-            raise InvalidArgument(f"{field}.terms", "the terms cancel out")
-        times = StageTimes.longest(part.times for part in parts)
-        return Embedded((sum_of_terms / norm).astype(np.float32), False, times)
+        weights = [term.weight for term in target.terms]
+        vector = unit_sum([part.vector for part in parts], weights, f"{field}.terms")
+        return Embedded(vector, False, StageTimes.longest(part.times for part in parts))
 
     async def _term(self, term: Term, field: str) -> Embedded:
         """The unit vector of one term."""
         source = term.source
         if isinstance(source, np.ndarray):
-            return Embedded(_unit(source, self._model, f"{field}.vector"), False, StageTimes())
+            return Embedded(self._unit(source, f"{field}.vector"), False, StageTimes())
         try:
             return await self._patience.admitted(lambda: self._embedder.embed(self._model, source))
         except InvalidArgument as error:
             raise error.within(f"{field}.content") from None
 
-
-def _unit(vector: Vector, model: Model, field: str) -> Vector:
-    if len(vector) != model.dimension:
-        raise InvalidArgument(
-            f"{field}.dimension",
-            f"the model {model.name!r} has vectors of {model.dimension} numbers, not {len(vector)}",
-            reason="DIMENSION_MISMATCH",
-        )
-    wide = vector.astype(np.float64)  # in which squares of float32 neither overflow nor vanish
-    norm = np.linalg.norm(wide)
-    if norm == 0:
-        raise InvalidArgument(field, "the vector is zero and has no direction")
-    return (wide / norm).astype(np.float32)
+    def _unit(self, vector: Vector, field: str) -> Vector:
+        owner = f"the model {self._model.name!r}"
+        return unit(vector, field, dimension=self._model.dimension, owner=owner)
