@@ -66,9 +66,9 @@ class Goal:
 def total(fits: Fits, misfits: Fits, aggregation: Aggregation) -> npt.NDArray[np.floating[Any]]:
     """The score `[N]` of each text: its fits `[N, T]` of targets made one, less the largest of its
     fits `[N, M]` of negatives if that is above 0."""
-    axis = 1
-    fit = fits.min(axis) if aggregation is Aggregation.MIN else fits.mean(axis)
-    return fit - misfits.max(axis, initial=0.0)  # type: ignore[no-any-return]
+    together = fits.min(axis=1) if aggregation is Aggregation.MIN else fits.mean(axis=1)
+    scores: npt.NDArray[np.floating[Any]] = together - misfits.max(axis=1, initial=0.0)
+    return scores
 
 
 @dataclass(frozen=True, slots=True, eq=False)
