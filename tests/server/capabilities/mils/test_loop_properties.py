@@ -15,7 +15,7 @@ from triptych_server.capabilities.mils.loop import solve
 from triptych_server.capabilities.mils.search import Search
 from triptych_server.errors import DeadlineExceeded
 
-WORD = "facade"[:4]
+WORD = "face"
 
 words = st.text("abcdef", min_size=4, max_size=4)
 searches = st.builds(
@@ -82,6 +82,10 @@ def test_nothing_is_scored_twice_and_everything_is_counted(
     assert proposed + spending.unparsed == spending.usage.completion_tokens
     assert [step.step for step in steps] == list(range(result.steps + 1))
     assert sum(len(step.candidates) for step in steps[1:]) == spending.evaluations
+    for step in steps:
+        scores = [candidate.score for candidate in step.candidates]
+        assert scores == sorted(scores, reverse=True)
+        assert {candidate.step for candidate in step.candidates} <= {step.step}
 
 
 @given(searches, examples, embeds)
