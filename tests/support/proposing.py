@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from catalogs import catalog
-from generators import VOCABULARY, write_tiny_generator
+from generators import VOCABULARY, TinyGenerator, write_tiny_generator
 
 from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.tasks import Task
@@ -30,10 +30,11 @@ TEMPLATES = {
 }
 
 
-def write_writer(directory: Path) -> Path:
+def write_writer(directory: Path) -> TinyGenerator:
     """Write a generator that proposes texts to `directory/writer`, in seconds."""
     tiny = write_tiny_generator(directory, name="writer", space="", max_position_embeddings=CONTEXT)
-    return changed(tiny.folder, tiny.folder, end_ids=END_IDS, proposals=TEMPLATES)
+    changed(tiny.folder, tiny.folder, end_ids=END_IDS, proposals=TEMPLATES)
+    return tiny
 
 
 def changed(folder: Path, copy: Path, **changes: object) -> Path:

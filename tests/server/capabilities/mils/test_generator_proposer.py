@@ -23,7 +23,7 @@ EXAMPLES = [Candidate(f"caption {place}", place / 10, 0) for place in range(9)]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_writer(tmp_path_factory.mktemp("generators"))
+    return write_writer(tmp_path_factory.mktemp("generators")).folder
 
 
 @pytest.fixture
