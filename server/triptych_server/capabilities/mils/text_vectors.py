@@ -16,7 +16,7 @@ from triptych_server.engines.encoders import Role
 from triptych_server.errors import Internal
 from triptych_server.media.text import TokenizedText
 
-SLICE = 512  # texts of one call that are prepared together, in a few milliseconds
+SLICE = 256  # texts of one call that are prepared together, in a few milliseconds
 
 
 class TextVectors:
@@ -51,6 +51,7 @@ class TextVectors:
             some = [" ".join(text.split()) for text in texts[first : first + SLICE]]
             share = _Share(self._encoding, self._cache, self._runs, model, remember)
             cost = cost.then(await share.encode(some, vectors[first : first + SLICE]))
+            await asyncio.sleep(0)  # what is all known keeps nobody else waiting for long
         return Embedded(vectors, cost)
 
 

@@ -123,6 +123,15 @@ async def test_texts_of_one_length_go_to_the_engine_together(models: Models) -> 
     assert [run.rows for run in models.engine.runs] == [RUN_TEXTS, RUN_TEXTS]
 
 
+async def test_an_encoder_gets_no_more_rows_than_it_takes(repository: Path) -> None:
+    config = repository / TEXT / "config.pbtxt"
+    config.write_text(config.read_text().replace("max_batch_size: 64", "max_batch_size: 3"))
+    async with open_models(repository) as models:
+        found = await models.vectors().encode(models.clip, CIRCLES)
+        assert counts(found) == (8, 0)
+        assert [run.rows for run in models.engine.runs] == [3, 3, 2]
+
+
 async def test_texts_of_several_calls_meet_in_one_batch(models: Models) -> None:
     vectors, step = models.vectors(), RUN_TEXTS // 2
     models.engine.gate.clear()
