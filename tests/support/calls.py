@@ -12,6 +12,7 @@ from PIL import Image
 from triptych.v1 import (
     embedding_pb2_grpc,
     media_pb2,
+    mils_pb2_grpc,
     model_pb2_grpc,
     search_pb2_grpc,
     vision_language_pb2_grpc,
@@ -26,6 +27,7 @@ class Stubs:
     def __init__(self, channel: grpc.Channel) -> None:
         self.channel = channel
         self.embedding = embedding_pb2_grpc.EmbeddingServiceStub(channel)
+        self.mils = mils_pb2_grpc.MilsServiceStub(channel)
         self.search = search_pb2_grpc.SearchServiceStub(channel)
         self.model = model_pb2_grpc.ModelServiceStub(channel)
         self.vision_language = vision_language_pb2_grpc.VisionLanguageServiceStub(channel)

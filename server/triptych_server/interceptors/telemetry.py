@@ -7,7 +7,7 @@ code, none from a caller.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from google.protobuf import descriptor_pool
 from google.protobuf.duration_pb2 import Duration
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from triptych.v1 import media_pb2, vision_language_pb2
+from triptych.v1 import media_pb2, mils_pb2, vision_language_pb2
 from triptych_server.errors import Code
 
 METHOD = ("grpc_service", "grpc_method")
@@ -24,6 +24,11 @@ CODES = ("OK", "CANCELLED", *(code.name for code in Code))
 # Seconds: an embedding takes milliseconds, a long text half a minute.
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+# What tells of the whole call, of responses that are streamed.
+_LAST: Mapping[type, str] = {
+    mils_pb2.SolveResponse: "result",
+    vision_language_pb2.ChatResponse: "end",
+}
 STAGES = ("preprocess", "queue", "inference", "generation", "first_token")
 
 
@@ -130,6 +135,7 @@ def _broken_off(context: Any) -> str:
 
 
 def _timing(response: Any) -> media_pb2.Timing | None:
-    holder = response.end if isinstance(response, vision_language_pb2.ChatResponse) else response
+    member = _LAST.get(type(response))
+    holder = getattr(response, member) if member else response
     fields = holder.DESCRIPTOR.fields_by_name
     return holder.timing if "timing" in fields and holder.HasField("timing") else None
