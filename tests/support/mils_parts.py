@@ -150,6 +150,7 @@ def search(
     cosine: float = 0.95,
     seed: int = 0,
     rescore: bool = False,
+    one_round: bool = False,
     finalists: int = 0,
 ) -> Search:
     """A search from these words."""
@@ -160,8 +161,9 @@ def search(
         Limits(steps, patience, evaluations),
         cosine,
         seed,
-        rescore,
         finalists,
+        rescore_survivors=rescore,
+        one_round=one_round,
     )
 
 

@@ -59,7 +59,7 @@ class Course:
         wanted = min(self._search.candidates, left)
         if self._search.rescore_survivors:
             await self._rescore()
-        for number, heat in enumerate(HEATS):
+        for number, heat in enumerate(HEATS[:1] if self._search.one_round else HEATS):
             if missing := wanted - len(self.scored):
                 await self._round(number, missing, heat)
 

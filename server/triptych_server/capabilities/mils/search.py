@@ -14,8 +14,10 @@ class Search:
     `seeds` are distinct as normalised texts; the `begin_with` best of them take part. A step asks
     for `candidates` texts; of two whose vectors have a cosine above `near_duplicate_cosine` the
     later one is not scored, and 1 makes only equal texts duplicates. All chance comes from `seed`,
-    which is not negative. `rescore_survivors` scores the examples of a step again, as the published
-    loop does. So many `finalists` are compared by the judge at the end.
+    which is not negative. So many `finalists` are compared by the judge at the end.
+
+    As the published loop does, `rescore_survivors` scores the examples of a step again, and
+    `one_round` asks no further in a step where what was asked for is no new text.
     """
 
     seeds: Sequence[Seed]
@@ -24,5 +26,6 @@ class Search:
     limits: Limits
     near_duplicate_cosine: float
     seed: int
-    rescore_survivors: bool = False
     finalists: int = 0
+    rescore_survivors: bool = False
+    one_round: bool = False

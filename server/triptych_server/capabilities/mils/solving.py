@@ -88,8 +88,9 @@ def _search(query: SolveQuery, begun: Begun) -> Search:
         limits=replace(query.limits, patience=None) if published else query.limits,
         near_duplicate_cosine=1.0 if published else query.scoring.near_duplicate_cosine,
         seed=secrets.randbits(64) if query.seed is None else query.seed,
-        rescore_survivors=published,
         finalists=query.scoring.finalists,
+        rescore_survivors=published,
+        one_round=published,
     )
 
 

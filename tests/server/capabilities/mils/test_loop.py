@@ -169,6 +169,13 @@ async def test_duplicates_are_counted() -> None:
     assert result.spending.unparsed == 2 * 3
 
 
+async def test_nothing_is_asked_for_again_where_the_published_loop_does_not() -> None:
+    parrot = Parrot(["facade"])
+    searching = search("aaaaaa", steps=2, candidates=5, one_round=True)
+    await events(solve(searching, parrot, WordScorer(), None, None))
+    assert [count for count, _ in parrot.asked] == [5, 5]
+
+
 async def test_missing_texts_are_asked_for_again_of_others_and_hotter() -> None:
     parrot = Parrot(["aaaaab", "aaaaac", "aaaaad"], examples=3)
     seeds = ["aaaaaa", "faaaaa", "facaaa", "facada", "facade", "dddddd"]
