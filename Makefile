@@ -24,7 +24,7 @@ $(VENV)/.installed-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$*]"
 	@touch $@
 
-demo: $(VENV)/.installed-server $(if $(CHECKPOINT),$(VENV)/.installed-export) ## Search, caption, ask and chat about pictures; writes build/demo/index.html.
+demo: $(VENV)/.installed-server,plot $(if $(CHECKPOINT),$(VENV)/.installed-export) ## Search, caption, ask and chat about pictures; writes build/demo/index.html.
 	$(BIN)/python demo/run.py $(if $(PICTURES),--pictures "$(PICTURES)") $(if $(CHECKPOINT),--checkpoint "$(CHECKPOINT)")
 
 serve: $(VENV)/.installed-server ## Run the gateway with the shipped models.

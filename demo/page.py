@@ -1,16 +1,19 @@
-"""The demo's page: queries with what they found, and what was said about pictures."""
+"""The demo's page: queries with what they found, what was said about pictures, and what was found
+to say about them."""
 
 from collections.abc import Iterator, Sequence
 
+from found import Found, section
 from queries import Answer
 from talk import Described, Discussed, Talk
 
 from triptych.contact_sheet import Section, Tile, contact_sheet
 
 
-def page(title: str, answers: Sequence[Answer], talk: Talk) -> str:
+def page(title: str, answers: Sequence[Answer], talk: Talk, found: Sequence[Found] = ()) -> str:
     """The page as HTML."""
-    return contact_sheet(title, [*map(_search, answers), *_language(talk)])
+    searched = [section(found)] if found else []
+    return contact_sheet(title, [*map(_search, answers), *_language(talk), *searched])
 
 
 def _search(found: Answer) -> Section:

@@ -1,8 +1,9 @@
 """The main job from end to end: pictures are embedded, found again, described and talked about.
 
 Draws 2,000 pictures of the miniature world, starts a gateway, ingests them with the command line,
-searches by text in English and Chinese, by picture, and by mixes of these; then describes pictures,
-asks about them and chats about them. Writes build/demo/index.html and build/demo/report.json.
+searches by text in English and Chinese, by picture, and by mixes of these; describes pictures, asks
+about them and chats about them; and finds captions of three by search, with no training. Writes
+build/demo/index.html and build/demo/report.json.
 `make demo` runs it; with PICTURES=DIR and CHECKPOINT=NAME it does what they allow of the same with
 a user's photographs and a real checkpoint.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from found import CAPTIONS_A_SUBJECT, POOL, Found, find, subjects
 from page import page
 from pictures import draw_pictures
 from queries import (
@@ -62,9 +64,12 @@ def main(
     name = f"photographs-{digest(str(folder))}" if pictures else "drawn"
     # A collection is pinned to its model's space: each repository has data of its own.
     data = BUILD / "data" / (Path(repository).name if checkpoint else "miniature")
+    pools = BUILD / "pools"
+    pools.mkdir(exist_ok=True)
+    flags = ["--repository", repository, "--data", data, "--pools", pools]
     console.print("starting the gateway")
     with (
-        GatewayProcess("--repository", repository, "--data", data, log=BUILD / "log") as gateway,
+        GatewayProcess(*flags, log=BUILD / "log") as gateway,
         Client(gateway.target) as client,
     ):
         models = [model for model in client.models.list() if model.ready]
@@ -84,16 +89,22 @@ def main(
             talk = talk_about(client, files, itm=matches)
         elif writes:
             talk = talk_about_drawn(client, itm=matches)
+        found: list[Found] = []
+        if can_propose(models) and not pictures:
+            build_pool(gateway.target, pools)
+            found = find(client, matching=matches)
     for each in answers:
         show(each)
     show_talk(talk)
+    show_found(found)
     title = f"Triptych: {ingestion['pictures']:,} pictures, {names}"
-    (BUILD / "index.html").write_text(page(title, answers, talk), "utf-8")
+    (BUILD / "index.html").write_text(page(title, answers, talk, found), "utf-8")
     report = {
         "models": [asdict(model) for model in models],
         "ingestion": ingestion,
         "queries": [each.summary() for each in answers],
         "language": talk.summary(),
+        "found": [each.summary() for each in found],
         "seconds": round(time.monotonic() - began, 2),
     }
     (BUILD / "report.json").write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n")
@@ -103,6 +114,11 @@ def main(
 def can_write(models: list[Model]) -> bool:
     """Whether there is a model that describes pictures."""
     return any(model.generator is not None for model in models)
+
+
+def can_propose(models: list[Model]) -> bool:
+    """Whether there is a model that proposes texts which score higher than others."""
+    return any(model.generator is not None and model.generator.proposals for model in models)
 
 
 def can_match(models: list[Model]) -> bool:
@@ -150,6 +166,17 @@ def ingest(target: str, folder: Path, collection: str) -> dict[str, Any]:
     written = report["created"] + report["replaced"]
     console.print(f"ingested {written:,} pictures, {report['rate']:.0f} a second")
     return report
+
+
+def build_pool(target: str, pools: Path) -> None:
+    """Build the seed pool with the command line: captions that the language model writes about
+    kinds of objects."""
+    command = ["mils", "build-pool", POOL, "--pools", str(pools), "--target", target, "--json"]
+    command += ["--subjects", str(subjects(BUILD / "subjects.txt"))]
+    command += ["--count", str(CAPTIONS_A_SUBJECT), "--seed", "1"]
+    with console.status("building the seed pool"):
+        report: dict[str, Any] = json.loads(run_triptych(*command))
+    console.print(f"built a seed pool of {report['pool']['count']:,} captions")
 
 
 def pictures_of(client: Client, collection: str, folder: Path) -> list[Path]:
@@ -206,6 +233,25 @@ def show_turns(title: str, discussed: Sequence[Discussed]) -> None:
         for label, turn in zip(labels, each.turns, strict=False):
             shown.add_row(label, turn.question, turn.answer)
         shown.add_section()
+    console.print(shown)
+
+
+def show_found(found: Sequence[Found]) -> None:
+    """Print the captions that were found by search."""
+    if not found:
+        return
+    shown = table("Found by search", "picture", "found", "score", "proposals", "steps", "ms")
+    for each in found:
+        spent = each.result.spending.evaluations
+        best = each.result.texts[0]
+        shown.add_row(
+            each.label,
+            best.text,
+            f"{best.score:.3f}",
+            f"{spent}",
+            f"{each.result.steps}",
+            f"{each.milliseconds:.0f}",
+        )
     console.print(shown)
 
 
