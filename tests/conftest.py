@@ -1,5 +1,6 @@
 """A gateway with the shipped models, as `triptych serve` runs it, and what tests share besides."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,10 @@ from language import write_models
 from scenes import Scenes
 
 from triptych_server.launch import GatewayProcess
+from triptych_server.settings import SHIPPED_REPOSITORY
+
+SHIPPED_GENERATORS = SHIPPED_REPOSITORY.parent / "generators"
+BLIP2 = "miniworld-blip2"
 
 # A busy machine is slow, and not wrong.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -40,3 +45,14 @@ def scenes() -> Scenes:
 def language_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The repository of `language.write_models`, with its generators beside it."""
     return write_models(tmp_path_factory.mktemp("language"))
+
+
+@pytest.fixture(scope="session")
+def proposing_generators(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random proposer, and the shipped BLIP-2."""
+    from proposers import write_proposer  # loads torch, for seconds
+
+    folder = tmp_path_factory.mktemp("proposing")
+    write_proposer(folder)
+    shutil.copytree(SHIPPED_GENERATORS / BLIP2, folder / BLIP2)
+    return folder

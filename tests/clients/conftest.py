@@ -1,6 +1,6 @@
 """Where the gateway is, and a few pictures to send it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -37,4 +37,31 @@ def language_gateway(
     folder = tmp_path_factory.mktemp("language")
     flags = ("--repository", language_repository, "--data", folder / "data")
     with GatewayProcess(*flags, log=folder / "log") as process:
+        yield process.target
+
+
+@pytest.fixture(scope="session")
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The seed pools of gateways that search."""
+    return tmp_path_factory.mktemp("pools")
+
+
+@pytest.fixture(scope="session")
+def start_search_gateway(
+    proposing_generators: Path, pools: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], GatewayProcess]:
+    """A gateway with the shipped encoders whose proposer is random, to be entered."""
+
+    def start() -> GatewayProcess:
+        folder = tmp_path_factory.mktemp("gateway")
+        flags = ("--generators", proposing_generators, "--pools", pools, "--data", folder / "data")
+        return GatewayProcess(*flags, log=folder / "log")
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def search_gateway(start_search_gateway: Callable[[], GatewayProcess]) -> Iterator[str]:
+    """The target of such a gateway."""
+    with start_search_gateway() as process:
         yield process.target

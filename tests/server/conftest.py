@@ -1,6 +1,5 @@
 """A gateway whose models caption, answer, chat and match."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,10 +10,6 @@ from scenes import Scenes
 from searches import POOL, write_pool
 
 from triptych_server.launch import GatewayProcess
-from triptych_server.settings import SHIPPED_REPOSITORY
-
-SHIPPED_GENERATORS = SHIPPED_REPOSITORY.parent / "generators"
-BLIP2 = "miniworld-blip2"
 
 
 @pytest.fixture(scope="session")
@@ -28,17 +23,6 @@ def language(
         grpc.insecure_channel(process.target) as channel,
     ):
         yield Stubs(channel)
-
-
-@pytest.fixture(scope="session")
-def proposing_generators(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random proposer, and the shipped BLIP-2."""
-    from proposers import write_proposer  # loads torch, for seconds
-
-    folder = tmp_path_factory.mktemp("proposing")
-    write_proposer(folder)
-    shutil.copytree(SHIPPED_GENERATORS / BLIP2, folder / BLIP2)
-    return folder
 
 
 @pytest.fixture(scope="session")
