@@ -75,14 +75,48 @@ class Batch:
 
 def sample_batch(size: int, negatives: int, phrases: int, rng: np.random.Generator) -> Batch:
     """A batch of new scenes, with ``negatives`` false captions a picture and language."""
-    scenes = _sample_scenes(size, rng)
-    return Batch(
-        pictures=draw_all(scenes, rng),
-        captions={
-            language: _sample_captions(scenes, negatives, language, rng) for language in LANGUAGES
-        },
-        phrases=_sample_phrases(scenes, phrases, rng),
-    )
+    scenes = sample_scenes(size, rng)
+    captions = {
+        language: tell(
+            tell_either_way(scenes, rng),
+            tell_either_way(changed_scenes(scenes, negatives, rng), rng),
+            language,
+        )
+        for language in LANGUAGES
+    }
+    return Batch(draw_all(scenes, rng), captions, sample_phrases(scenes, phrases, rng))
+
+
+def tell(true: Sequence[Scene], false: Sequence[Scene], language: Language) -> Captions:
+    """The captions of the pictures of ``true``, then the others, each as its scene tells it."""
+    told = [*true, *false]
+    codes: dict[Scene, int] = {}
+    ids = np.array([codes.setdefault(scene.canonical(), len(codes)) for scene in told])
+    clashes = ids[: len(true), None] == ids[None, :]
+    np.fill_diagonal(clashes, False)
+    return Captions([caption(scene, language) for scene in told], clashes)
+
+
+def tell_either_way(scenes: Sequence[Scene], rng: np.random.Generator) -> list[Scene]:
+    """The same scenes, each pair told from either object by lot."""
+    either = rng.uniform(size=len(scenes)) < 0.5
+    pairs = zip(scenes, either, strict=True)
+    return [scene.inverted() if inverted else scene for scene, inverted in pairs]
+
+
+def sample_scenes(size: int, rng: np.random.Generator) -> list[Scene]:
+    """So many scenes by lot, most of them followed by a copy with one attribute changed."""
+    scenes: list[Scene] = []
+    while len(scenes) < size:
+        scenes.append(sample_scene(rng))
+        if rng.uniform() < CHANGED_COPIES:
+            scenes.append(hard_change(scenes[-1], rng))
+    return scenes[:size]
+
+
+def changed_scenes(scenes: Sequence[Scene], copies: int, rng: np.random.Generator) -> list[Scene]:
+    """So many copies of every scene, each with one attribute changed."""
+    return [hard_change(scene, rng) for scene in scenes for _ in range(copies)]
 
 
 def hard_change(
@@ -95,33 +129,8 @@ def hard_change(
     return change(scene, keys[min(index, len(keys) - 1)], rng)
 
 
-def _sample_scenes(size: int, rng: np.random.Generator) -> list[Scene]:
-    scenes: list[Scene] = []
-    while len(scenes) < size:
-        scenes.append(sample_scene(rng))
-        if rng.uniform() < CHANGED_COPIES:
-            scenes.append(hard_change(scenes[-1], rng))
-    return scenes[:size]
-
-
-def _sample_captions(
-    scenes: Sequence[Scene], negatives: int, language: Language, rng: np.random.Generator
-) -> Captions:
-    false = [hard_change(scene, rng) for scene in scenes for _ in range(negatives)]
-    told = [*scenes, *false]
-    codes: dict[Scene, int] = {}
-    ids = np.array([codes.setdefault(scene.canonical(), len(codes)) for scene in told])
-    clashes = ids[: len(scenes), None] == ids[None, :]
-    np.fill_diagonal(clashes, False)
-    either = rng.uniform(size=len(told)) < 0.5
-    texts = [
-        caption(scene.inverted() if inverted else scene, language)
-        for scene, inverted in zip(told, either, strict=True)
-    ]
-    return Captions(texts, clashes)
-
-
-def _sample_phrases(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> Phrases:
+def sample_phrases(scenes: Sequence[Scene], count: int, rng: np.random.Generator) -> Phrases:
+    """So many phrases, each of an object of another picture."""
     owners = rng.choice(len(scenes), size=count, replace=False).astype(np.int64)
     texts: list[str] = []
     matches = np.zeros((count, len(scenes)), bool)
