@@ -1,8 +1,10 @@
-"""Runs of text encoders that several calls may wait for."""
+"""Runs of text encoders, made of the texts of all calls that wait."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count, islice
 
 import numpy as np
 
@@ -13,102 +15,179 @@ from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.vector_cache import Key, VectorCache
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.engines.encoders import EncoderSpec, Role
+from triptych_server.engines.encoders import Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS
+from triptych_server.errors import Internal
 from triptych_server.media.text import TokenizedText
 
-RUN_TEXTS = 8  # encoded in one run: more are no faster on CPUs, and engines join smaller runs
+RUN_TEXTS = 8  # encoded in one run: more are no faster on CPUs, and engines join runs
+# Of texts of one length, these begin at once; while they are under way, others wait to fill a run.
+EAGER_RUNS = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """The vectors of one run by key, without those that are not finite."""
+    """The vector `[D]` of a text, and what its run took."""
 
-    vectors: Mapping[Key, Vector]
+    vector: Vector
     times: StageTimes
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """Texts that are encoded together, and how many calls wait for them."""
+class Awaited:
+    """A text that is to be encoded, and how many calls wait for it. What comes of one that is not
+    `shared` is not remembered."""
 
-    keys: Sequence[Key]
-    task: asyncio.Task[Encoded]
+    key: Key
+    model: Model
+    tokens: TokenizedText
+    shared: bool
+    number: int
+    encoded: asyncio.Future[Encoded]
     waiting: int = 0
+    run: "_Run | None" = None
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    """Texts that are encoded together."""
+
+    texts: Sequence[Awaited]
+    task: asyncio.Task[None]
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    """Texts of one encoder and length: those that wait, oldest first, and how many runs are under
+    way."""
+
+    run_texts: int
+    texts: dict[Awaited, None] = field(default_factory=dict)
+    running: int = 0
+
+    @property
+    def ready(self) -> bool:
+        full = len(self.texts) >= self.run_texts
+        return full or (bool(self.texts) and self.running < EAGER_RUNS)
 
 
 class TextRuns:
-    """Encodes texts with the text encoders of models and puts their vectors into `cache`.
+    """Encodes texts with the text encoders of models, and puts their vectors into `cache`.
 
-    A run goes on for as long as a call waits for it. At most `rows` texts are with the engine at a
-    time; where its queue is full they wait.
+    At most `rows` texts are with the engine at a time; where its queue is full they wait. A run is
+    given up once no call waits for any of its texts.
     """
 
     def __init__(self, encoding: Encoding, cache: VectorCache, *, rows: int) -> None:
         self._encoding = encoding
         self._cache = cache
-        self._under_way: dict[Key, Run] = {}
-        self._room = asyncio.Semaphore(max(rows // RUN_TEXTS, 1))
+        self._under_way: dict[Key, Awaited] = {}
+        self._lanes: dict[tuple[str, ...], _Lane] = {}
+        self._running, self._most_running = 0, max(rows // RUN_TEXTS, 1)
+        self._numbers = count()
+        self._dispatching = False
         self._patience = Patience(begun=True)
 
-    def under_way(self, key: Key) -> Run | None:
-        """The run that will give the vector of a text."""
+    def under_way(self, key: Key) -> Awaited | None:
+        """A text that other calls wait for."""
         return self._under_way.get(key)
 
-    def begin(self, model: Model, tokens: Mapping[Key, TokenizedText], *, share: bool) -> Run:
-        """Encode texts of equal length; who begins has to `join`. Without `share` the run is of no
-        use to other calls, and nothing of it is kept."""
-        run = Run(list(tokens), asyncio.create_task(self._encode(model, tokens, keep=share)))
+    def add(self, model: Model, key: Key, tokens: TokenizedText, *, share: bool) -> Awaited:
+        """A text to be encoded; who adds it has to `join`. Without `share` it is none of other
+        calls' business."""
+        loop = asyncio.get_running_loop()
+        text = Awaited(key, model, tokens, share, next(self._numbers), loop.create_future())
         if share:
-            self._under_way.update(dict.fromkeys(tokens, run))
-        run.task.add_done_callback(lambda _: self._ended(run))
-        return run
+            self._under_way[key] = text
+        self._lane(text).texts[text] = None
+        if not self._dispatching:  # after what else comes in this turn of the loop
+            self._dispatching = True
+            loop.call_soon(self._dispatch)
+        return text
 
-    def join(self, run: Run) -> None:
+    def join(self, text: Awaited) -> None:
         """One call more waits."""
-        run.waiting += 1
+        text.waiting += 1
 
-    def leave(self, run: Run) -> None:
-        """One call waits no more; the last one gives the run up, unless it has ended."""
-        run.waiting -= 1
-        if not run.waiting and not run.task.done():
-            self._withdraw(run)  # now, for the next call must not wait for what was given up
-            run.task.cancel()
+    def leave(self, text: Awaited) -> None:
+        """One call waits no more; what nobody waits for is given up, unless it is done."""
+        text.waiting -= 1
+        if text.waiting or text.encoded.done():
+            return
+        if text.run is None:
+            del self._lane(text).texts[text]
+            self._withdraw(text)
+        elif not any(each.waiting for each in text.run.texts):
+            for each in text.run.texts:
+                self._withdraw(each)  # now, for the next call must not wait for it
+            text.run.task.cancel()
 
-    def _ended(self, run: Run) -> None:
-        self._withdraw(run)
-        if not run.task.cancelled():
-            run.task.exception()  # who waited was told; if all have left, nobody need be
+    def _lane(self, text: Awaited) -> _Lane:
+        encoder, length = text.model.encoder(Role.TEXT), text.tokens.input_ids.shape[1]
+        most = min(RUN_TEXTS, encoder.max_batch_size or RUN_TEXTS)
+        return self._lanes.setdefault((*text.key[:-1], str(length)), _Lane(most))
 
-    def _withdraw(self, run: Run) -> None:
-        for key in run.keys:
-            if self._under_way.get(key) is run:
-                del self._under_way[key]
+    def _withdraw(self, text: Awaited) -> None:
+        if self._under_way.get(text.key) is text:
+            del self._under_way[text.key]
 
-    async def _encode(
-        self, model: Model, tokens: Mapping[Key, TokenizedText], *, keep: bool
-    ) -> Encoded:
-        deadline.end_in(None)  # the deadline of the call that began is not that of the others
+    def _dispatch(self) -> None:
+        """Start runs while there is room for them, of the texts that wait longest."""
+        self._dispatching = False
+        while self._running < self._most_running:
+            ready = [lane for lane in self._lanes.values() if lane.ready]
+            if not ready:
+                return
+            self._start(min(ready, key=lambda lane: next(iter(lane.texts)).number))
+
+    def _start(self, lane: _Lane) -> None:
+        texts = list(islice(lane.texts, lane.run_texts))
+        run = _Run(texts, asyncio.create_task(self._encode(texts)))
+        for text in texts:
+            del lane.texts[text]
+            text.run = run
+        lane.running += 1
+        self._running += 1
+        run.task.add_done_callback(partial(self._end, lane, run))
+
+    def _end(self, lane: _Lane, run: _Run, task: asyncio.Task[None]) -> None:
+        lane.running -= 1
+        self._running -= 1
+        error = None if task.cancelled() else task.exception()
+        for text in run.texts:
+            self._withdraw(text)
+            if error:
+                _fail(text, error)
+            elif not text.encoded.done():
+                text.encoded.cancel()
+        self._dispatch()
+
+    async def _encode(self, texts: Sequence[Awaited]) -> None:
+        deadline.end_in(None)  # the deadline of one call is not that of the others
+        model = texts[0].model
         inputs = {
-            INPUT_IDS: np.concatenate([each.input_ids for each in tokens.values()]),
-            ATTENTION_MASK: np.concatenate([each.attention_mask for each in tokens.values()]),
+            INPUT_IDS: np.concatenate([text.tokens.input_ids for text in texts]),
+            ATTENTION_MASK: np.concatenate([text.tokens.attention_mask for text in texts]),
         }
-        async with self._room:
-            inference = await self._patience.admitted(
-                lambda: self._encoding.infer(model, model.encoder(Role.TEXT), inputs)
-            )
-        features = inference.outputs[FEATURES]
-        vectors = {
-            key: row.copy()  # a view would keep the whole batch
-            for key, row in zip(tokens, features, strict=True)
-            if np.isfinite(row).all()
-        }
-        if keep:
-            for key, vector in vectors.items():
-                self._cache.put(key, vector)
-        return Encoded(vectors, StageTimes.of(inference))
+        inference = await self._patience.admitted(
+            lambda: self._encoding.infer(model, model.encoder(Role.TEXT), inputs)
+        )
+        times = StageTimes.of(inference)
+        for text, row in zip(texts, inference.outputs[FEATURES], strict=True):
+            if np.isfinite(row).all():
+                vector = row.copy()  # a view would keep the whole batch
+                if text.shared:
+                    self._cache.put(text.key, vector)
+                text.encoded.set_result(Encoded(vector, times))
+            else:
+                _fail(text, _not_finite())
 
 
-def run_texts(encoder: EncoderSpec) -> int:
-    """How many texts this encoder takes in one run."""
-    return min(RUN_TEXTS, encoder.max_batch_size or RUN_TEXTS)
+def _fail(text: Awaited, error: BaseException) -> None:
+    if not text.encoded.done():
+        text.encoded.set_exception(error)
+        text.encoded.exception()  # who waits is told; if nobody does any more, none need be
+
+
+def _not_finite() -> Internal:
+    return Internal("the encoder gave numbers that are not finite", reason="ENCODER_FAILED")

@@ -1,20 +1,18 @@
 """Vectors of texts, each encoded once for all searches."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from triptych_server.capabilities.encoding import Encoding
 from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.scorer import Embedded, ScoringCost, Vectors
-from triptych_server.capabilities.mils.text_runs import Run, TextRuns, run_texts
+from triptych_server.capabilities.mils.text_runs import Awaited, TextRuns
 from triptych_server.capabilities.mils.vector_cache import Key, VectorCache
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
 from triptych_server.engines.encoders import Role
-from triptych_server.errors import Internal
-from triptych_server.media.text import TokenizedText
 
 SLICE = 256  # texts of one call that are prepared together, in a few milliseconds
 
@@ -72,7 +70,7 @@ class _Share:
         self._model = model
         self._remember = remember
         self._vectors: dict[str, Vector] = {}
-        self._joined: list[Run] = []
+        self._joined: dict[str, Awaited] = {}
 
     async def encode(self, texts: Sequence[str], vectors: Vectors) -> ScoringCost:
         """Write the vectors of texts into the rows of `vectors`."""
@@ -80,13 +78,9 @@ class _Share:
             begun, times = await self._begin(list(dict.fromkeys(texts)))
             times = times.then(await self._wait())
         finally:
-            for run in self._joined:
-                self._runs.leave(run)
+            for each in self._joined.values():
+                self._runs.leave(each)
         for row, text in enumerate(texts):
-            if text not in self._vectors:
-                raise Internal(
-                    "the encoder gave numbers that are not finite", reason="ENCODER_FAILED"
-                )
             vectors[row] = self._vectors[text]
         return ScoringCost(begun, len(texts) - begun, times=times)
 
@@ -101,9 +95,10 @@ class _Share:
         times = StageTimes(preprocess_ns=watch.ns())
         tokens_of = dict(zip(missing, tokens, strict=True))
         missing = self._look_up(missing)  # another call may have begun with them meanwhile
-        most = run_texts(self._model.encoder(Role.TEXT))
-        for group in _runs({self._key(text): tokens_of[text] for text in missing}, most):
-            self._join(self._runs.begin(self._model, group, share=self._remember))
+        for text in missing:
+            key = self._key(text)
+            added = self._runs.add(self._model, key, tokens_of[text], share=self._remember)
+            self._join(text, added)
         return len(missing), times
 
     def _look_up(self, texts: Sequence[str]) -> list[str]:
@@ -113,42 +108,31 @@ class _Share:
         missing = []
         for text in texts:
             key = self._key(text)
-            vector, run = self._cache.get(key), self._runs.under_way(key)
-            if vector is not None:
+            if (vector := self._cache.get(key)) is not None:
                 self._vectors[text] = vector
-            elif run is not None:
-                self._join(run)
+            elif (awaited := self._runs.under_way(key)) is not None:
+                self._join(text, awaited)
             else:
                 missing.append(text)
         return missing
 
-    def _join(self, run: Run) -> None:
-        if run not in self._joined:
-            self._runs.join(run)
-            self._joined.append(run)
+    def _join(self, text: str, awaited: Awaited) -> None:
+        self._runs.join(awaited)
+        self._joined[text] = awaited
 
     async def _wait(self) -> StageTimes:
-        """Wait for the runs that were joined; raises what one of them fails of."""
-        tasks = [run.task for run in self._joined]
-        if tasks:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
-            for task in done:
-                task.result()
-        encoded = [task.result() for task in tasks]
-        for each in encoded:
-            self._vectors.update({key[-1]: vector for key, vector in each.vectors.items()})
-        return StageTimes.longest(each.times for each in encoded)
+        """Wait for what was joined; raises what one of the runs fails of."""
+        if self._joined:
+            done, _ = await asyncio.wait(
+                [each.encoded for each in self._joined.values()],
+                return_when=asyncio.FIRST_EXCEPTION,
+            )
+            for each in done:
+                each.result()
+        encoded = {text: each.encoded.result() for text, each in self._joined.items()}
+        self._vectors.update({text: each.vector for text, each in encoded.items()})
+        return StageTimes.longest(each.times for each in encoded.values())
 
     def _key(self, text: str) -> Key:
         encoder = self._model.encoder(Role.TEXT)
         return encoder.space, encoder.name, encoder.version, text
-
-
-def _runs(tokens: Mapping[Key, TokenizedText], most: int) -> Iterator[Mapping[Key, TokenizedText]]:
-    """Texts of equal length, at most so many together."""
-    of_length: dict[int, list[Key]] = {}
-    for key, each in tokens.items():
-        of_length.setdefault(each.input_ids.shape[1], []).append(key)
-    for keys in of_length.values():
-        for first in range(0, len(keys), most):
-            yield {key: tokens[key] for key in keys[first : first + most]}

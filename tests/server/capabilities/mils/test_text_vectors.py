@@ -16,7 +16,7 @@ from scenes import Scenes
 
 from triptych_server import deadline
 from triptych_server.capabilities.mils.scorer import Embedded, Vectors
-from triptych_server.capabilities.mils.text_runs import RUN_TEXTS
+from triptych_server.capabilities.mils.text_runs import EAGER_RUNS, RUN_TEXTS
 from triptych_server.capabilities.mils.text_vectors import SLICE, TextVectors
 from triptych_server.errors import Internal, Unavailable
 from triptych_server.media.content import Text
@@ -132,17 +132,46 @@ async def test_an_encoder_gets_no_more_rows_than_it_takes(repository: Path) -> N
         assert [run.rows for run in models.engine.runs] == [3, 3, 2]
 
 
-async def test_texts_of_several_calls_meet_in_one_batch(models: Models) -> None:
-    vectors, step = models.vectors(), RUN_TEXTS // 2
-    models.engine.gate.clear()
-    steps = [CIRCLES[:step], STARS[:step], CIRCLES[step:], STARS[step:]]
+async def test_texts_of_calls_that_come_together_meet_in_one_batch(models: Models) -> None:
+    vectors = models.vectors()
+    steps = [CIRCLES[:3], STARS[:5], CIRCLES[3:], STARS[5:]]
     calls = [asyncio.create_task(vectors.encode(models.clip, each)) for each in steps]
-    await models.engine.wait_for(len(calls))
-    models.engine.gate.set()
     found = await asyncio.gather(*calls)
-    assert [run.rows for run in models.engine.runs] == [step] * 4
-    assert RUN_TEXTS in [run.batch_size for run in models.engine.runs]
-    assert max(each.cost.times.batch_size for each in found) == RUN_TEXTS
+    assert [counts(each) for each in found] == [(3, 0), (5, 0), (5, 0), (3, 0)]
+    assert [run.rows for run in models.engine.runs] == [RUN_TEXTS, RUN_TEXTS]
+    assert {each.cost.times.batch_size for each in found} == {RUN_TEXTS}
+
+
+async def test_texts_that_come_while_others_are_encoded_meet(models: Models) -> None:
+    vectors = models.vectors()
+    early = [await begun(models, vectors, [f"a star {n}"], runs=1) for n in range(EAGER_RUNS)]
+    late = [await joined(models, vectors, [text]) for text in (*CIRCLES, *STARS[:3])]
+    await models.engine.wait_for(1)  # of those, a full run begins, and the rest waits for company
+    late += [await joined(models, vectors, [text]) for text in STARS[3:5]]
+    models.engine.gate.set()
+    await asyncio.gather(*early, *late)
+    rows = [run.rows for run in models.engine.runs]
+    assert rows == [1] * EAGER_RUNS + [RUN_TEXTS, 5]
+
+
+async def test_texts_of_another_length_wait_for_no_full_run(models: Models) -> None:
+    vectors = models.vectors()
+    early = [await begun(models, vectors, [f"a star {n}"], runs=1) for n in range(EAGER_RUNS)]
+    longer = await begun(models, vectors, ["a star in the top left of a white picture"], runs=1)
+    models.engine.gate.set()
+    await asyncio.gather(*early, longer)
+
+
+async def test_a_text_that_waits_for_company_is_not_encoded_once_nobody_wants_it(
+    models: Models,
+) -> None:
+    vectors = models.vectors()
+    early = [await begun(models, vectors, [f"a star {n}"], runs=1) for n in range(EAGER_RUNS)]
+    late = [await joined(models, vectors, CIRCLES[first:4]) for first in range(2)]
+    await cancel(late[0])
+    models.engine.gate.set()
+    await asyncio.gather(*early, late[1])
+    assert models.engine.rows(TEXT) == EAGER_RUNS + 3
 
 
 async def test_equal_texts_under_way_are_encoded_once(models: Models) -> None:
