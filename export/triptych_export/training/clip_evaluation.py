@@ -34,30 +34,30 @@ def evaluate(
     """Every figure by name, e.g. ``en/image_to_text_r1`` or ``zh/swapped_shapes``."""
     model.eval()  # type: ignore[no-untyped-call]
     retrieval = retrieval_set(scenes)
-    pictures = _embed_pictures(model, retrieval.pictures)
+    pictures = embed_pictures(model, retrieval.pictures)
     figures: dict[str, float] = {}
     for language in LANGUAGES:
-        texts = _embed_texts(model, tokenizer, retrieval.captions(language))
+        texts = embed_texts(model, tokenizer, retrieval.captions(language))
         figures[f"{language}/image_to_text_r1"] = recall_at_1(pictures, texts)
         figures[f"{language}/text_to_image_r1"] = recall_at_1(texts, pictures)
     for key in CHANGES:
         drawn = attribute_pairs(key, pairs)
-        pictures = _embed_pictures(model, drawn.pictures)
+        pictures = embed_pictures(model, drawn.pictures)
         for language in LANGUAGES:
-            true = _embed_texts(model, tokenizer, drawn.captions(language))
-            false = _embed_texts(model, tokenizer, drawn.changed_captions(language))
+            true = embed_texts(model, tokenizer, drawn.captions(language))
+            false = embed_texts(model, tokenizer, drawn.changed_captions(language))
             figures[f"{language}/{key}"] = attribute_accuracy(pictures, true, false)
     return figures
 
 
 @torch.inference_mode()
-def _embed_pictures(model: CLIPModel, pictures: Pixels) -> NDArray[np.float32]:
+def embed_pictures(model: CLIPModel, pictures: Pixels) -> NDArray[np.float32]:
     chunks = [pictures[start : start + _CHUNK] for start in range(0, len(pictures), _CHUNK)]
     return np.concatenate([image_features(model, normalise(chunk)).numpy() for chunk in chunks])
 
 
 @torch.inference_mode()
-def _embed_texts(
+def embed_texts(
     model: CLIPModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
 ) -> NDArray[np.float32]:
     chunks = [texts[start : start + _CHUNK] for start in range(0, len(texts), _CHUNK)]
