@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from triptych_server import deadline
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.engines.encoders import EncoderEngine, EncoderSpec, Inference, Role, Tensors
@@ -65,7 +66,9 @@ class Encoding:
 
     async def infer(self, model: Model, encoder: EncoderSpec, inputs: Tensors) -> Inference:
         """Run one encoder of a model. Raises `Internal` for tensors that do not fit it, and
-        `Unavailable` when it answers with other weights than those that the catalog knows."""
+        `Unavailable` when it answers with other weights than those that the catalog knows. Nothing
+        is run for a caller who has gone."""
+        deadline.check_wanted()
         try:
             inference = await self._engine.infer(encoder.name, inputs)
         except InvalidArgument as error:  # the tensors are ours, not the caller's

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
+from triptych_server import deadline
 from triptych_server.capabilities.chat_form import ChatForm
 from triptych_server.capabilities.completion_form import CompletionForm
 from triptych_server.capabilities.completions import Progress
@@ -71,6 +72,7 @@ class LanguageModel:
 
         `field` is blamed where the generator of a chat model refuses the prompt.
         """
+        deadline.check_wanted()
         try:
             async with aclosing(self.generator.generate(prompt, sampling)) as found:
                 yield found
@@ -88,6 +90,7 @@ class LanguageModel:
     async def score(self, prompt: Prompt, continuations: Sequence[str], field: str) -> Scores:
         """How likely each continuation of a prompt is; raises `InvalidArgument` about
         `continuations[i]` when one is too long."""
+        deadline.check_wanted()
         try:
             return await self.generator.score(prompt, continuations)
         except InvalidArgument as error:

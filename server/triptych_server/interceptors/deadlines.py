@@ -1,5 +1,5 @@
 """Deadlines: every RPC of one request has one, and work stops when it has passed. Engines learn of
-it through `triptych_server.deadline`."""
+it, and all who begin work of whom it is for, through `triptych_server.deadline`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,6 +20,7 @@ def deadlines(longest_s: float) -> Around:
 
     @asynccontextmanager
     async def around(request: bytes | None, context: Any, method: str) -> AsyncIterator[None]:
+        deadline.work_for(asyncio.current_task())
         remaining = context.time_remaining()
         if request is None:
             deadline.end_in(remaining)

@@ -15,7 +15,7 @@ from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.vector_cache import Key, VectorCache
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.engines.encoders import Role
+from triptych_server.engines.encoders import Inference, Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS
 from triptych_server.errors import Internal
 from triptych_server.media.text import TokenizedText
@@ -35,7 +35,7 @@ class Encoded:
 
 @dataclass(slots=True, eq=False)
 class Awaited:
-    """A text that is to be encoded, and how many calls wait for it. What comes of one that is not
+    """A text that is to be encoded, and the calls that wait for it. What comes of one that is not
     `shared` is not remembered."""
 
     key: Key
@@ -44,7 +44,7 @@ class Awaited:
     shared: bool
     number: int
     encoded: asyncio.Future[Encoded]
-    waiting: int = 0
+    waiting: list[deadline.Call] = field(default_factory=list)
     run: "_Run | None" = None
 
 
@@ -107,11 +107,11 @@ class TextRuns:
 
     def join(self, text: Awaited) -> None:
         """One call more waits."""
-        text.waiting += 1
+        text.waiting.append(deadline.call())
 
     def leave(self, text: Awaited) -> None:
         """One call waits no more; what nobody waits for is given up, unless it is done."""
-        text.waiting -= 1
+        text.waiting.remove(deadline.call())
         if text.waiting or text.encoded.done():
             return
         if text.run is None:
@@ -162,16 +162,27 @@ class TextRuns:
                 text.encoded.cancel()
         self._dispatch()
 
+    def _check_wanted(self, texts: Sequence[Awaited]) -> None:
+        """Raise `CancelledError` if all who wait were told to end, and have only not left yet."""
+        if not deadline.wanted(*(call for text in texts for call in text.waiting)):
+            for text in texts:
+                self._withdraw(text)
+            raise asyncio.CancelledError
+
     async def _encode(self, texts: Sequence[Awaited]) -> None:
         deadline.end_in(None)  # the deadline of one call is not that of the others
+        deadline.work_for(None)
         model = texts[0].model
         inputs = {
             INPUT_IDS: np.concatenate([text.tokens.input_ids for text in texts]),
             ATTENTION_MASK: np.concatenate([text.tokens.attention_mask for text in texts]),
         }
-        inference = await self._patience.admitted(
-            lambda: self._encoding.infer(model, model.encoder(Role.TEXT), inputs)
-        )
+
+        async def attempt() -> Inference:
+            self._check_wanted(texts)
+            return await self._encoding.infer(model, model.encoder(Role.TEXT), inputs)
+
+        inference = await self._patience.admitted(attempt)
         times = StageTimes.of(inference)
         for text, row in zip(texts, inference.outputs[FEATURES], strict=True):
             if np.isfinite(row).all():
