@@ -20,7 +20,7 @@ from triptych.cli.progress import progress_bar
 from triptych.client import Client
 from triptych.mils import Proposed
 from triptych.pool_building import Built, build
-from triptych.seed_pool import one_line, select
+from triptych.seed_pool import SeedPool, one_line, select
 
 COUNT = 8  # captions of a subject
 CALL_COUNT = 64  # of them that one call gives
@@ -38,12 +38,9 @@ class Report:
     understood. `rate` is captions embedded a second.
     """
 
-    pool: str
+    name: str
     path: str
-    model: str
-    space: str
-    dimension: int
-    captions: int
+    pool: SeedPool
     duplicates: int
     excluded: int
     refused: int
@@ -142,12 +139,9 @@ def build_pool(
     embedded = built.pool.count + built.truncated
     _print(
         Report(
-            pool=name,
+            name=name,
             path=str(folder.resolve()),
-            model=built.pool.model,
-            space=built.pool.space,
-            dimension=built.pool.dimension,
-            captions=built.pool.count,
+            pool=built.pool,
             duplicates=chosen.duplicates,
             excluded=chosen.excluded,
             refused=chosen.refused,
@@ -218,7 +212,7 @@ def _print(report: Report, as_json: bool) -> None:
         print_json(report)
         return
     typer.echo(
-        f"pool {report.pool}: {report.captions:,} captions, as vectors of {report.model}, "
+        f"pool {report.name}: {report.pool.count:,} captions, as vectors of {report.pool.model}, "
         f"{report.rate:,.0f} a second"
     )
     names = ("duplicates", "excluded", "refused", "truncated", "unparsed")

@@ -39,11 +39,11 @@ def test_a_file_becomes_a_pool(run_json: Any, captions: Path, tmp_path: Path) ->
     )
     assert lines(pools / "p") == ["a red circle", "a green heart"]
     assert report["path"] == str(pools / "p")
-    counts = ("captions", "duplicates", "excluded", "refused", "truncated", "unparsed")
-    assert [report[name] for name in counts] == [2, 1, 1, 1, 1, 0]
-    assert report["model"] == "miniworld-clip"
-    description = json.loads((pools / "p" / "pool.json").read_text())
-    assert (description["space"], description["source"]) == (report["space"], "captions.txt")
+    counts = ("duplicates", "excluded", "refused", "truncated", "unparsed")
+    assert [report[name] for name in counts] == [1, 1, 1, 1, 0]
+    pool = report["pool"]
+    assert (pool["count"], pool["model"], pool["source"]) == (2, "miniworld-clip", "captions.txt")
+    assert json.loads((pools / "p" / "pool.json").read_text()) == pool
 
 
 def test_the_report_says_what_was_left_out(run: Any, captions: Path, tmp_path: Path) -> None:
@@ -140,9 +140,8 @@ def write(serve: Any, searcher: Any, tmp_path: Path) -> Callable[..., Any]:
 def test_captions_are_written_about_subjects(write: Any, searcher: Any, tmp_path: Path) -> None:
     report = write("dog\n\n cat \ndog\n", "--count", 2, "--limit", 3)
     assert lines(tmp_path / "p") == ["a dog 0", "a dog 1", "a cat 0"]
-    assert (report["captions"], report["unparsed"]) == (3, 1)
-    description = json.loads((tmp_path / "p" / "pool.json").read_text())
-    assert description["source"] == "2 subjects of subjects.txt, by writer"
+    assert (report["pool"]["count"], report["unparsed"]) == (3, 1)
+    assert report["pool"]["source"] == "2 subjects of subjects.txt, by writer"
     assert [list(request.subjects) for request in searcher.requests] == [["dog", "cat"]]
 
 
@@ -158,7 +157,7 @@ def test_many_captions_of_many_subjects_take_several_calls(write: Any, searcher:
         (4, 6, 6),
     ]
     assert {(r.model, r.temperature, r.guidance) for r in requests} == {("w", 0.5, "short")}
-    assert report["captions"] + report["duplicates"] == 20 * 70
+    assert report["pool"]["count"] + report["duplicates"] == 20 * 70
 
 
 def test_an_interrupt_leaves_nothing(serve: Any, searcher: Any, tmp_path: Path) -> None:

@@ -40,12 +40,12 @@ def test_a_search_begins_with_a_pool_of_a_file(
 ) -> None:
     (tmp_path / "captions.txt").write_text("\n".join([*scenes.english, scenes.english[0]]))
     built = mils("build-pool", POOL, "--captions", tmp_path / "captions.txt")
-    assert built["captions"] == len(set(scenes.english))
+    assert built["pool"]["count"] == len(set(scenes.english))
     found = mils(picture, "--pool", POOL, "--max-steps", 0)
     assert found["result"]["texts"][0]["text"] == scenes.english[0]
     assert found["result"]["texts"][0]["matching_score"] > 0.9
-    assert found["result"]["spending"]["ranked_seeds"] == built["captions"]
-    assert found["result"]["space"] == built["space"]
+    assert found["result"]["spending"]["ranked_seeds"] == built["pool"]["count"]
+    assert found["result"]["space"] == built["pool"]["space"]
 
 
 def test_a_search_begins_with_a_pool_about_subjects(
@@ -54,7 +54,7 @@ def test_a_search_begins_with_a_pool_about_subjects(
     (tmp_path / "subjects.txt").write_text("orange heart\nred square\n")
     about = ("--subjects", tmp_path / "subjects.txt", "--count", 70, "--seed", 2)
     built = mils("build-pool", POOL, *about)
-    assert 64 < built["captions"] <= 140
+    assert 64 < built["pool"]["count"] <= 140
     seeds = mils(picture, "--pool", POOL, "--pool-limit", 3, "--max-steps", 0)["steps"][0]
     texts = [candidate["text"] for candidate in seeds["candidates"]]
     assert all(text.startswith(("a orange heart", "a red square")) for text in texts)
