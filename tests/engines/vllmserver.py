@@ -54,7 +54,11 @@ class VllmServer:
         self._command = [
             *(VENV / "bin/python", "-m", "vllm.entrypoints.openai.api_server"),
             *("--model", checkpoint.resolve(), "--served-model-name", name, "--dtype", dtype),
-            *("--host", "127.0.0.1", "--port", str(self.port), "--enforce-eager", *flags),
+            *("--host", "127.0.0.1", "--port", str(self.port), "--enforce-eager"),
+            # On a CPU a prompt in pieces, of a request with a seed, ends the engine: it would turn
+            # the request's random generator back, which those of a CPU cannot.
+            "--no-enable-chunked-prefill",
+            *flags,
         ]
         self._folder = tempfile.TemporaryDirectory(prefix="vllm-")
         self.log = Path(self._folder.name) / "log"
