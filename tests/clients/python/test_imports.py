@@ -8,7 +8,15 @@ import pytest
 
 import triptych
 
-HEAVY = ("triptych_server", "triptych_export", "onnxruntime", "torch", "faiss", "transformers")
+HEAVY = (
+    "triptych_server",
+    "triptych_export",
+    "onnxruntime",
+    "torch",
+    "faiss",
+    "transformers",
+    "matplotlib",
+)
 REPORT = "import json, sys; print(json.dumps(sorted(sys.modules)))"
 
 

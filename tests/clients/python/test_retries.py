@@ -16,6 +16,8 @@ from triptych.v1 import (
     embedding_pb2,
     embedding_pb2_grpc,
     media_pb2,
+    mils_pb2,
+    mils_pb2_grpc,
     search_pb2,
     search_pb2_grpc,
     vision_language_pb2,
@@ -33,6 +35,7 @@ def abort(context: Any, code: grpc.StatusCode, pushback_ms: int | None = None) -
 
 class Flaky(
     embedding_pb2_grpc.EmbeddingServiceServicer,
+    mils_pb2_grpc.MilsServiceServicer,
     search_pb2_grpc.SearchServiceServicer,
     vision_language_pb2_grpc.VisionLanguageServiceServicer,
 ):
@@ -69,6 +72,14 @@ class Flaky(
         self._attempt(context)
         return vision_language_pb2.AnswerResponse(answer="a")
 
+    def Propose(self, request: Any, context: Any) -> Any:
+        self._attempt(context)
+        return mils_pb2.ProposeResponse()
+
+    def Solve(self, request: Any, context: Any) -> Any:
+        self._attempt(context)
+        yield mils_pb2.SolveResponse(result=mils_pb2.SolveResult())
+
     def CreateCollection(self, request: Any, context: Any) -> Any:
         self._attempt(context)
         return search_pb2.CreateCollectionResponse(collection=request.collection)
@@ -89,8 +100,16 @@ def test_a_call_succeeds_when_the_fifth_attempt_does(serve: Any, code: grpc.Stat
     assert flaky.attempts == 5
 
 
-@pytest.mark.parametrize("call", [lambda c: c.caption(RED), lambda c: c.answer(RED, "what?")])
-def test_captions_and_answers_are_retried(serve: Any, call: Any) -> None:
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.caption(RED),
+        lambda c: c.answer(RED, "what?"),
+        lambda c: c.propose("dog"),
+        lambda c: c.solve(RED).run(),  # until its first step
+    ],
+)
+def test_captions_answers_and_searches_are_retried(serve: Any, call: Any) -> None:
     flaky = Flaky(4, grpc.StatusCode.UNAVAILABLE)
     with Client(serve(flaky)) as client:
         call(client)
