@@ -1,6 +1,7 @@
 """A gateway in this process whose engines are counted: the real ones, and what is asked of them."""
 
 import asyncio
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from contextvars import ContextVar
@@ -30,24 +31,32 @@ _servicer: ContextVar[asyncio.Task[Any] | None] = ContextVar("servicer", default
 
 class Calls:
     """What was asked of engines: `started` so often, `running` now. `late` began after their
-    search was told to end, or had ended. `began` is called with the number of each."""
+    search was told to end, or had ended. `began` is called with the number of each; all wait for
+    `holding`."""
 
     def __init__(self) -> None:
         self.started = 0
         self.running = 0
         self.late: list[str] = []
-        self.rows = self.batches = 0.0
+        self._rows: Counter[str] = Counter()
+        self._batches: dict[str, float] = defaultdict(float)
         self.began: Callable[[int], None] = lambda _: None
+        self.holding = asyncio.Event()
+        self.holding.set()
         self.ended = asyncio.Condition()
         self.searches: list[asyncio.Task[Any]] = []
 
     def reset(self) -> None:
         self.__init__()  # type: ignore[misc]
 
-    @property
-    def rows_of_a_batch(self) -> float:
-        """The mean over the encoders' batches."""
-        return self.rows / self.batches
+    def computed(self, encoder: str, rows: int, batch_size: int) -> None:
+        """Rows of one call, and those of the batch that they were computed in."""
+        self._rows[encoder] += rows
+        self._batches[encoder] += rows / batch_size
+
+    def rows_of_a_batch(self, encoder: str) -> float:
+        """The mean over its batches."""
+        return self._rows[encoder] / self._batches[encoder]
 
     async def quiet(self) -> None:
         """Until no call runs."""
@@ -64,6 +73,7 @@ class Calls:
         self.running += 1
         self.began(self.started)
         try:
+            await self.holding.wait()
             yield
         finally:
             self.running -= 1
@@ -82,8 +92,7 @@ class CountedEngine:
         async with self._calls.call(encoder):
             inference = await self._engine.infer(encoder, inputs)
         rows = len(next(iter(inputs.values())))
-        self._calls.rows += rows
-        self._calls.batches += rows / (inference.batch_size or rows)
+        self._calls.computed(encoder, rows, inference.batch_size or rows)
         return inference
 
     async def spec(self, encoder: str) -> EncoderSpec:
