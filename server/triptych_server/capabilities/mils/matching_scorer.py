@@ -36,9 +36,9 @@ class MatchingScorer:
         self._room = asyncio.Semaphore(RUNS)
 
     async def prepare(self, patience: Patience) -> ScoringCost:
-        """Look at the pictures, before the first score if it pleases, else then.
+        """Look at the pictures, if they were not looked at before; `score` does so too.
 
-        Raises `InvalidArgument` about `targets[0].terms[0].content.image` and the like for a
+        Raises `InvalidArgument`, about `targets[0].terms[0].content.image` and the like, for a
         picture that cannot be read.
         """
         if self._patches:

@@ -15,6 +15,7 @@ from mils_models import CLIP, QUEUE_ROWS, TEXT, Models, open_models
 from scenes import Scenes
 
 from triptych_server import deadline
+from triptych_server.capabilities.encoding import SHORT_TEXT
 from triptych_server.capabilities.mils.scorer import Embedded, Vectors
 from triptych_server.capabilities.mils.text_runs import EAGER_RUNS, RUN_TEXTS
 from triptych_server.capabilities.mils.text_vectors import SLICE, TextVectors
@@ -194,6 +195,16 @@ async def test_calls_that_begin_together_share_what_they_have_in_common(models: 
     for each, own in zip(found, texts, strict=True):
         assert each.vectors is not None
         np.testing.assert_allclose(each.vectors, await embedded(models, own), atol=1e-6)
+
+
+async def test_texts_that_take_a_while_to_prepare_are_encoded_once(
+    models: Models, scenes: Scenes
+) -> None:
+    vectors, texts = models.vectors(), list(dict.fromkeys(scenes.english))
+    assert sum(map(len, texts)) > SHORT_TEXT  # a thread tokenises them, for both calls at once
+    found = await asyncio.gather(*(vectors.encode(models.clip, texts) for _ in range(2)))
+    assert sum(each.cost.encoded_texts for each in found) == len(texts)
+    assert models.engine.rows(TEXT) == len(texts)
 
 
 async def test_who_leaves_takes_nothing_from_who_stays(models: Models) -> None:
