@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from triptych import Caption, FinishReason
+from triptych import (
+    Caption,
+    FinishReason,
+    ScoredText,
+    SolveResult,
+    SolveStep,
+    SolveStop,
+    Spending,
+    Timing,
+)
 from triptych.contact_sheet import Turn
 
 DEMO = Path(__file__).parents[2] / "demo"
@@ -50,3 +59,21 @@ def test_pictures_without_scores_of_matching_say_nothing_of_it(modules: Any) -> 
     page, talk = modules
     said = talk.Talk(described=[talk.Described("a", b"", [caption("a red star")])])
     assert ">match" not in page.page("title", [], said)
+
+
+def test_the_page_shows_what_a_search_found_below_its_curve(modules: Any) -> None:
+    page, talk = modules
+    import found
+
+    best, other = ScoredText("a red star", 0.75, 1), ScoredText("a red heart", 0.5, 0)
+    step = SolveStep(1, best, (best,), Spending(evaluations=32), Timing())
+    result = SolveResult(
+        (best, other), SolveStop.STEPS, 1, best, step.spending, Timing(total=0.25), "", "", (), ""
+    )
+    searched = found.Found("drawn", b"", [step], result)
+    html = page.page("title", [], talk.Talk(), [searched])
+    for words in ("a red star", "a red heart", "0.750"):
+        assert f">{words}<" in html
+    assert "32 proposals, 250 ms in all" in html
+    assert '<p class="plot"><img src="data:image/png;' in html
+    assert searched.summary()["best"] == [[32, 0.75]]
