@@ -51,11 +51,12 @@ from triptych.v1 import model_pb2
 class Client:
     """A connection to a gateway; safe to share between threads, closed by `with` or `close()`.
 
-    Every call has a deadline: `timeout` seconds, unless the call gives its own; for streams it is
-    the longest wait for the next answer. Calls that may safely run again are retried by gRPC, up to
-    5 attempts within the deadline, when the gateway is unavailable or its queue is full: a chat
-    only before its first piece has come, the streams of inputs not. Failures raise `TriptychError`;
-    pictures and text are given as `Content` describes. Messages have at most 64 MiB.
+    Every call has a deadline: `timeout` seconds, unless the call gives its own; for streams but
+    `solve` it is the longest wait for the next answer. Calls that may safely run again are retried
+    by gRPC, up to 5 attempts within the deadline, when the gateway is unavailable or its queue is
+    full: a chat or a search only before its first piece has come, the streams of inputs not.
+    Failures raise `TriptychError`; pictures and text are given as `Content` describes. Messages
+    have at most 64 MiB.
     """
 
     def __init__(

@@ -74,8 +74,8 @@ class View:
 
     def __rich__(self) -> Group:
         steps = self._steps
-        table = Table("score", "step", box=None, pad_edge=False)
-        table.add_column("text", no_wrap=True, overflow="ellipsis")
+        table = Table("score", "step", box=None, pad_edge=False, expand=True)
+        table.add_column("text", no_wrap=True, ratio=1)  # cut where it does not fit
         for text in _best(steps):
             table.add_row(f"{text.score:.4f}", str(text.step), printable(text.text))
         curve = [(step.spending.evaluations, step.best.score) for step in steps if step.best]

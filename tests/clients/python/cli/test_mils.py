@@ -223,7 +223,7 @@ def test_control_characters_do_not_reach_the_terminal(mils: Any, red: Path) -> N
 def test_a_terminal_shows_a_table_and_a_curve_while_it_searches() -> None:
     view = View()
     text = ScoredText("a [bold]red[/bold] circle", 0.25, 0)
-    better = ScoredText("a striped circle", 0.5, 1)
+    better = ScoredText("a striped circle " * 9, 0.5, 1)
     view.take(SolveStep(0, text, (text,), Spending(known_texts=3), Timing()))
     view.take(SolveStep(1, better, (better, text), Spending(evaluations=12), Timing()))
     console = Console(file=io.StringIO(), width=100, markup=False, highlight=False)
@@ -233,7 +233,7 @@ def test_a_terminal_shows_a_table_and_a_curve_while_it_searches() -> None:
     assert head.split() == ["▁" * 31 + "█", "step", "1"]
     assert spent.startswith("12 evaluated, 0 tokens written, 0 texts encoded; ")
     assert [row.rstrip().split(maxsplit=2) for row in rows] == [
-        ["0.5000", "1", "a striped circle"],
+        ["0.5000", "1", ("a striped circle " * 9)[:85] + "…"],
         ["0.2500", "0", "a [bold]red[/bold] circle"],
     ]
 
