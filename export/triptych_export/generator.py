@@ -59,8 +59,9 @@ def write_generator(
     `model` is the name for requests. `space` is the `triptych.space` of the encoders whose soft
     prefixes of `prefix_tokens` it takes, up to `max_prefixes` a prompt; without `space`, none.
     `end_ids` are those of its generation config unless given. The begin of a text is what
-    `tokenizer` puts before it. `proposals` are for a model that was trained to better scored texts. Raises `CheckpointError` for a model or a tokenizer that cannot be
-    expressed, and `ParityError` when the graph computes anything else than transformers does.
+    `tokenizer` puts before it. `proposals` are for a model that was trained to better scored texts.
+    Raises `CheckpointError` for a model or a tokenizer that cannot be expressed, and `ParityError`
+    when the graph computes anything else than transformers does.
     """
     started = time.monotonic()
     shape = DecoderShape.of(language_model)
