@@ -61,6 +61,7 @@ class _Lane:
     """Texts of one encoder and length: those that wait, oldest first, and how many runs are under
     way."""
 
+    key: tuple[str, ...]
     run_texts: int
     texts: dict[Awaited, None] = field(default_factory=dict)
     running: int = 0
@@ -125,7 +126,8 @@ class TextRuns:
     def _lane(self, text: Awaited) -> _Lane:
         encoder, length = text.model.encoder(Role.TEXT), text.tokens.input_ids.shape[1]
         most = min(RUN_TEXTS, encoder.max_batch_size or RUN_TEXTS)
-        return self._lanes.setdefault((*text.key[:-1], str(length)), _Lane(most))
+        key = (*text.key[:-1], str(length))
+        return self._lanes.setdefault(key, _Lane(key, most))
 
     def _withdraw(self, text: Awaited) -> None:
         if self._under_way.get(text.key) is text:
@@ -161,6 +163,8 @@ class TextRuns:
             elif not text.encoded.done():
                 text.encoded.cancel()
         self._dispatch()
+        if not lane.texts and not lane.running:  # its encoder may be gone
+            del self._lanes[lane.key]
 
     def _check_wanted(self, texts: Sequence[Awaited]) -> None:
         """Raise `CancelledError` if all who wait were told to end, and have only not left yet."""
