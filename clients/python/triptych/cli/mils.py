@@ -15,7 +15,7 @@ from triptych.cli.extras import needed_by
 from triptych.cli.generation import Seed, TopP
 from triptych.cli.mils_view import print_best, print_result, showing
 from triptych.cli.options import Json, Model, Target
-from triptych.cli.output import print_json
+from triptych.cli.output import print_json, printable
 from triptych.cli.pictures import open_picture
 from triptych.client import Client
 from triptych.errors import TriptychError
@@ -175,7 +175,8 @@ def solve(
             policy=policy,
             seed=seed,
         )
-        failure = _follow(stream, as_json, plot, ", ".join(path.name for path in pictures))
+        label = printable(", ".join(path.name for path in pictures))
+        failure = _follow(stream, as_json, plot, label)
     if isinstance(failure, KeyboardInterrupt):
         raise typer.Exit(INTERRUPTED)
     if failure is not None:
@@ -226,10 +227,11 @@ def _read(path: Path) -> Iterator[mils.Target]:
         yield mils.Target.of(open_picture(path))
         return
     try:
-        rows = np.load(path, allow_pickle=False)
+        with path.open("rb") as file:
+            rows = np.lib.format.read_array(file, allow_pickle=False)
     except ValueError as error:
         raise typer.BadParameter(f"{path}: {error}") from error
-    if rows.ndim not in (1, 2) or rows.dtype.kind != "f":
+    if rows.ndim not in (1, 2) or rows.dtype.kind != "f" or not rows.size:
         raise typer.BadParameter(f"{path}: expected vectors, got {rows.dtype} {list(rows.shape)}")
     for row in np.atleast_2d(rows):
         yield mils.Target.of(row)

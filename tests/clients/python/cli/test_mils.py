@@ -139,6 +139,8 @@ def test_saved_vectors_are_targets(mils: Any, searcher: Any, tmp_path: Path) -> 
     ("content", "message"),
     [
         (b"no array", "v.npy"),
+        (b"", "v.npy"),
+        (np.zeros((0, 4), np.float32), "expected vectors"),
         (np.zeros((2, 2, 2), np.float32), "expected vectors"),
         (np.zeros(2, np.int64), "expected vectors"),
     ],
