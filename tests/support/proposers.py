@@ -22,7 +22,7 @@ PROPOSALS = {
 }
 # What is added to the logarithm of the probability of tokens that are no words, and of a new line:
 # a text has about five words.
-_NO_WORD, _NEW_LINE = -40.0, 3.0
+_NO_WORD, _NEW_LINE = -40.0, 4.2
 
 
 def write_proposer(directory: Path, name: str = PROPOSER) -> Path:
