@@ -2,12 +2,14 @@
 
 import asyncio
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 from pools import write_pool
 from vectors import random_vectors
 
+from triptych import seed_pool
 from triptych_server.engines.seed_pools import SeedPools
 from triptych_server.errors import FailedPrecondition, NotFound
 
@@ -111,6 +113,19 @@ async def test_pools_that_are_exchanged_over_and_over_are_whole_or_refused(
         assert {each.text.split()[0] for each in found} <= {str(len(pool)), "red", "blue"}
     await exchanging
     assert len(await pools.open("colours")) == sizes[-1]
+
+
+async def test_what_the_client_writes_is_read(directory: Path) -> None:
+    pools = SeedPools(directory)
+    for captions in (["a red star", "红色的星星"], ["a star", "a circle", "a heart"]):
+        vectors = random_vectors(len(captions), 4)
+        written = seed_pool.write(
+            directory / "made", captions, list(enumerate(vectors)), space="clip:1", model="tiny"
+        )
+        pool = await pools.open("made")
+        assert pool.description.model_dump() == asdict(written)
+        found = await pool.rank(lambda rows, wanted=vectors[1]: rows @ wanted, 1)
+        assert [each.text for each in found] == captions[1:2]
 
 
 async def test_pools_come_and_go(directory: Path) -> None:
