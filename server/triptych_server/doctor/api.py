@@ -5,12 +5,19 @@ from collections.abc import Iterator
 import grpc
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto
 
-from triptych.v1 import embedding_pb2, media_pb2, model_pb2, search_pb2, vision_language_pb2
+from triptych.v1 import (
+    embedding_pb2,
+    media_pb2,
+    mils_pb2,
+    model_pb2,
+    search_pb2,
+    vision_language_pb2,
+)
 from triptych_server.doctor.finding import Finding
 
 AREA = "gateway"
 _WHAT = "api"
-_FILES = (media_pb2, embedding_pb2, model_pb2, search_pb2, vision_language_pb2)
+_FILES = (media_pb2, embedding_pb2, mils_pb2, model_pb2, search_pb2, vision_language_pb2)
 _UPGRADE_IT = "pip install --upgrade 'triptych[server]'  # where the gateway runs"
 _PACKAGE = "triptych.v1"
 _SHOWN = 3

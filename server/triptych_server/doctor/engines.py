@@ -13,13 +13,20 @@ from triptych_server.doctor.configuration import is_gateway
 from triptych_server.doctor.finding import Finding
 from triptych_server.doctor.machine import mib, read_machine, room_for
 from triptych_server.doctor.models import Engines, examine_models, spaces
+from triptych_server.doctor.pools import examine_pools
 from triptych_server.doctor.unloaded import UnloadedEncoders, UnloadedGenerator
 from triptych_server.engines.collections.protocol import Collection
 from triptych_server.engines.encoders import EncoderEngine
 from triptych_server.engines.generators.protocol import Generator
 from triptych_server.errors import Unavailable
 from triptych_server.fleet import Fleet
-from triptych_server.opening import catalog_of, open_encoders, open_generators
+from triptych_server.offer import needs_generators
+from triptych_server.opening import (
+    catalog_of,
+    open_encoders,
+    open_generators,
+    pools_directory,
+)
 from triptych_server.settings import Service, Settings
 
 AREA = "encoders"
@@ -34,11 +41,22 @@ class _Served:
 
 
 def examine_engines(settings: Settings, *, load: bool, timeout_s: float) -> Iterator[Finding]:
-    """Engines, models and collections, in this order."""
+    """Engines, models, seed pools and collections, in this order."""
     served = asyncio.run(_examine(settings, load, timeout_s))
     yield from served.findings
+    if Service.MILS in settings.services:
+        yield from _pools(settings, served.spaces)
     if Service.SEARCH in settings.services:
         yield from _collections(settings, served.spaces)
+
+
+def _pools(settings: Settings, known: Mapping[str, str] | None) -> Iterator[Finding]:
+    try:
+        directory = pools_directory(settings)
+    except ValueError as error:
+        yield Finding.problem("pools", "all", str(error), "export TRIPTYCH_POOLS=DIR")
+        return
+    yield from asyncio.run(examine_pools(directory, known))
 
 
 def _collections(settings: Settings, known: Mapping[str, str] | None) -> Iterator[Finding]:
@@ -56,7 +74,7 @@ async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
     async with AsyncExitStack() as resources:
         findings: list[Finding] = []
         fleet: Fleet | None = None
-        if Service.VISION_LANGUAGE in settings.services:
+        if needs_generators(settings):
             asked = await vllm.ask_all(vllm.endpoints(settings), timeout_s)
             findings += map(vllm.examine_vllm, asked)
             findings += vllm.served_names(settings, asked)

@@ -9,14 +9,14 @@ from triptych import Client, TriptychError
 from triptych.errors import from_rpc_error
 from triptych.health import SERVICE_UNKNOWN, SERVING, ask_health
 from triptych.models import Encoder, Generator, Model
-from triptych.v1 import embedding_pb2, model_pb2, search_pb2, vision_language_pb2
+from triptych.v1 import embedding_pb2, mils_pb2, model_pb2, search_pb2, vision_language_pb2
 from triptych_server.doctor.api import examine_api
 from triptych_server.doctor.finding import Finding
 
 AREA = "gateway"
 SERVICES = tuple(
     service.full_name
-    for file in (embedding_pb2, model_pb2, search_pb2, vision_language_pb2)
+    for file in (embedding_pb2, mils_pb2, model_pb2, search_pb2, vision_language_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 _ON_ITS_MACHINE = "triptych doctor  # where the gateway runs, with its settings"

@@ -20,7 +20,7 @@ from triptych_server.engines.generators.protocol import Generator
 from triptych_server.engines.generators.spec import GeneratorSpec
 from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import TriptychError
-from triptych_server.settings import SHIPPED_REPOSITORY, Settings
+from triptych_server.settings import SHIPPED_REPOSITORY, Service, Settings
 
 AREA = "models"
 
@@ -50,6 +50,10 @@ async def examine_models(settings: Settings, engines: Engines) -> list[Finding]:
         repository = quote(str(settings.assets or settings.repository))
         remedy = f"triptych export clip openai/clip-vit-base-patch32 --repository {repository}"
         findings.append(Finding.problem(AREA, "all", "there is no model", remedy))
+    if Service.MILS in settings.services and engines.catalog.lacks(Task.PROPOSE):
+        remedy = "triptych serve --generator http://HOST:8000  # a vLLM with a chat model"
+        detail = "no model writes them, so nothing can be searched for"
+        findings.append(Finding.ok(AREA, str(Task.PROPOSE), detail, remedy))
     return findings
 
 
