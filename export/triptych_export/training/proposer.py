@@ -11,13 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from transformers import OPTForCausalLM
 
 from triptych_export.training.loop import Plan, argument_parser, run_training
-from triptych_export.training.proposer_batches import IGNORED, Batch, Text, Writer
+from triptych_export.training.proposer_batches import Text, Writer
 from triptych_export.training.proposer_evaluation import evaluate, table
 from triptych_export.training.proposer_files import save_checkpoint
+from triptych_export.training.proposer_loss import batch_loss, kinds_of
 from triptych_export.training.proposer_model import build_model
 from triptych_export.training.proposer_scores import (
     ClipScorer,
@@ -32,7 +31,6 @@ BATCH, SEARCHES = 64, 128  # texts of each process, and searches at once
 WAITING = 3000  # texts of several kinds of search, at least, of which batches are drawn
 PERFECT = 0.3  # how often the scorer is a perfect one
 SCENES = 50  # hidden ones of the evaluation
-SHOWN_WEIGHT = 0.3  # of the loss on what is shown
 TABLE_FILE = "captions.npy"
 
 
@@ -42,19 +40,19 @@ class ProposerTask:
     def __init__(self, repository: Path, table: Path) -> None:
         self.tokenizer = build_tokenizer()
         self.model = build_model(self.tokenizer)
-        self._writer = Writer(self.tokenizer)
+        self._writer, self._kinds = Writer(self.tokenizer), kinds_of(self.tokenizer)
         self._clip, self._perfect = ClipScorer(repository, table), PerfectScorer()
         self._texts: list[Text] = []
 
     def loss(self, rng: np.random.Generator) -> torch.Tensor:
-        """The language-modelling loss of what is asked for, and a part of that of what is shown."""
+        """The loss on contexts of new searches."""
         if len(self._texts) < WAITING:
             while len(self._texts) < 2 * WAITING:
                 scorer = self._perfect if rng.uniform() < PERFECT else self._clip
                 self._texts += self._writer.texts(run_searches(scorer, SEARCHES, rng), rng)
             rng.shuffle(self._texts)
         batch, self._texts = self._texts[:BATCH], self._texts[BATCH:]
-        return batch_loss(self.model, self._writer.batches(batch))
+        return batch_loss(self.model, self._writer.batches(batch), self._kinds)
 
     def after_step(self) -> None:
         """No weight has bounds."""
@@ -66,25 +64,6 @@ class ProposerTask:
             return f"checkpoint in {out}"
         scorers: dict[str, Scorer] = {"clip": self._clip, "perfect": self._perfect}
         return table(evaluate(self.model, self.tokenizer, scorers, SCENES))
-
-
-def batch_loss(model: OPTForCausalLM, batches: list[Batch]) -> torch.Tensor:
-    """The mean cross-entropy of what is asked for, and ``SHOWN_WEIGHT`` times that of examples."""
-    sums = [torch.zeros(()), torch.zeros(())]
-    counts = [0, 0]
-    for batch in batches:
-        with torch.autocast("cpu", torch.bfloat16):
-            ids = torch.from_numpy(batch.ids)
-            hidden = model.model.decoder(input_ids=ids, use_cache=False).last_hidden_state
-        for part, labels in enumerate(map(torch.from_numpy, (batch.learnt, batch.shown))):
-            counted = labels != IGNORED
-            with torch.autocast("cpu", torch.bfloat16):
-                logits = model.lm_head(hidden[counted])
-            sums[part] = sums[part] + F.cross_entropy(
-                logits.float(), labels[counted], reduction="sum"
-            )
-            counts[part] += int(counted.sum())
-    return sums[0] / max(1, counts[0]) + SHOWN_WEIGHT * sums[1] / max(1, counts[1])
 
 
 def main() -> None:
