@@ -1,7 +1,6 @@
 """The field rules of mils.proto."""
 
 from collections.abc import Iterator
-from math import inf
 from typing import Any
 
 from triptych.v1 import mils_pb2
@@ -34,6 +33,9 @@ NEAR_DUPLICATE_COSINE = 0.95
 MAX_STEPS = 20
 PATIENCE = 3
 MAX_EVALUATIONS = 500
+
+# Of a scorer: weighted sums stay far within float32, in which responses have them.
+MOST_WEIGHT = 1_000
 
 POOL_NAME = matching(r"[\w.-]{0,128}", "a seed pool's name: letters, digits, `.`, `_` and `-`")
 
@@ -90,7 +92,7 @@ SCORER = all_of(
         contrastive=fields(model=media.MODEL_NAME),
         matching=fields(model=media.MODEL_NAME),
     ),
-    optional(weight=all_of(finite, above(0, inf))),
+    optional(weight=above(0, MOST_WEIGHT)),
 )
 SCORING = all_of(
     fields(

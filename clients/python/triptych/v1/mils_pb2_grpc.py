@@ -66,7 +66,7 @@ class MilsServiceServicer:
     def Solve(self, request, context):
         """Solve streams one SolveStep for the seeds and one for each step, and at last the SolveResult. The
         score of `best` never falls from event to event. When the call's deadline is near, the best so far
-        is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before the seeds are scored is
+        is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before any text is scored is
         DEADLINE_EXCEEDED. Cancelling the call stops all its work at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

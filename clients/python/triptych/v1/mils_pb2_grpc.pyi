@@ -46,7 +46,7 @@ class MilsServiceStub:
     Solve: _grpc.UnaryStreamMultiCallable[_mils_pb2.SolveRequest, _mils_pb2.SolveResponse]
     """Solve streams one SolveStep for the seeds and one for each step, and at last the SolveResult. The
     score of `best` never falls from event to event. When the call's deadline is near, the best so far
-    is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before the seeds are scored is
+    is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before any text is scored is
     DEADLINE_EXCEEDED. Cancelling the call stops all its work at once.
     """
     Propose: _grpc.UnaryUnaryMultiCallable[_mils_pb2.ProposeRequest, _mils_pb2.ProposeResponse]
@@ -67,7 +67,7 @@ class MilsServiceAsyncStub(MilsServiceStub):
     Solve: _aio.UnaryStreamMultiCallable[_mils_pb2.SolveRequest, _mils_pb2.SolveResponse]  # type: ignore[assignment]
     """Solve streams one SolveStep for the seeds and one for each step, and at last the SolveResult. The
     score of `best` never falls from event to event. When the call's deadline is near, the best so far
-    is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before the seeds are scored is
+    is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before any text is scored is
     DEADLINE_EXCEEDED. Cancelling the call stops all its work at once.
     """
     Propose: _aio.UnaryUnaryMultiCallable[_mils_pb2.ProposeRequest, _mils_pb2.ProposeResponse]  # type: ignore[assignment]
@@ -91,7 +91,7 @@ class MilsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_mils_pb2.SolveResponse], _abc.AsyncIterator[_mils_pb2.SolveResponse]]:
         """Solve streams one SolveStep for the seeds and one for each step, and at last the SolveResult. The
         score of `best` never falls from event to event. When the call's deadline is near, the best so far
-        is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before the seeds are scored is
+        is the result, with SOLVE_STOP_DEADLINE; only a deadline that passes before any text is scored is
         DEADLINE_EXCEEDED. Cancelling the call stops all its work at once.
         """
 
