@@ -150,7 +150,8 @@ class SolvePolicy(StrEnum):
 class ScoredText:
     """A candidate or a seed, scored in which step (0 for seeds).
 
-    `matching_score` is the probability that text and pictures match; None but of finalists.
+    `matching_score` is the probability that the text matches the targets, less the largest that it
+    matches a negative; None but of finalists.
     """
 
     text: str
