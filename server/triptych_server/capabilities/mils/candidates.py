@@ -2,10 +2,7 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-import numpy.typing as npt
-
-Vector = npt.NDArray[np.float32]
+from triptych_server.capabilities.vectors import Vector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,11 +16,10 @@ class Seed:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
-    """A text that was scored, in which step (0 for seeds). `vector` as the scorer gave it, and
-    `matching_score` of finalists alone."""
+    """A text that was scored, in which step (0 for seeds); `matching_score` is of finalists
+    alone."""
 
     text: str
     score: float
     step: int
-    vector: Vector | None = None
     matching_score: float | None = None

@@ -138,8 +138,7 @@ class Course:
             return
         scores = await self._gauge.score(texts, vectors)
         candidates = [
-            Candidate(text, score, self._step, None if vectors is None else vectors[place])
-            for place, (text, score) in enumerate(zip(texts, scores, strict=True))
+            Candidate(text, score, self._step) for text, score in zip(texts, scores, strict=True)
         ]
         self._standing.add(candidates)
         self._ledger.enter(Spending(evaluations=len(candidates)))

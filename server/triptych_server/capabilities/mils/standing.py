@@ -44,13 +44,11 @@ class Standing:
         if vectors is not None:
             self.neighbours.hold(vectors)
         order = np.argsort(-np.asarray(scores), kind="stable")[:count]
-        rows = None if vectors is None else vectors[order]  # a copy, which lets go of the others
-        self.ranked = [
-            Candidate(texts[seed], scores[seed], 0, None if rows is None else rows[place])
-            for place, seed in enumerate(order)
-        ]
-        apart = range(len(order)) if rows is None else Neighbours(self._cosine).admit(rows)
-        self.examples = [self.ranked[place] for place in apart]
+        self.ranked = [Candidate(texts[seed], scores[seed], 0) for seed in order]
+        self.examples = list(self.ranked)
+        if vectors is not None:
+            apart = Neighbours(self._cosine).admit(vectors[order])
+            self.examples = [self.ranked[place] for place in apart]
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
         """Those that equal none that was scored, nor an earlier one."""

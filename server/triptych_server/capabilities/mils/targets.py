@@ -10,11 +10,10 @@ import numpy.typing as npt
 
 from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.embedding import Embedded, Embedder
-from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.scorer import ScoringCost, Vectors
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
-from triptych_server.capabilities.vectors import unit, unit_sum
+from triptych_server.capabilities.vectors import Vector, unit, unit_sum
 from triptych_server.errors import InvalidArgument
 from triptych_server.media.content import Content, Text
 

@@ -11,10 +11,10 @@ import numpy as np
 from triptych_server import deadline
 from triptych_server.capabilities.concurrency import Patience
 from triptych_server.capabilities.encoding import Encoding
-from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.vector_cache import Key, VectorCache
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
+from triptych_server.capabilities.vectors import Vector
 from triptych_server.engines.encoders import Inference, Role
 from triptych_server.engines.encoders.spec import ATTENTION_MASK, FEATURES, INPUT_IDS
 from triptych_server.errors import Internal

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from triptych_server.capabilities.encoding import Encoding
-from triptych_server.capabilities.mils.candidates import Vector
 from triptych_server.capabilities.mils.scorer import Embedded, ScoringCost, Vectors
 from triptych_server.capabilities.mils.text_runs import Awaited, TextRuns
 from triptych_server.capabilities.mils.vector_cache import Key, VectorCache
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
+from triptych_server.capabilities.vectors import Vector
 from triptych_server.engines.encoders import Role
 
 SLICE = 256  # texts of one call that are prepared together, in a few milliseconds

@@ -3,7 +3,7 @@
 import sys
 from collections import OrderedDict
 
-from triptych_server.capabilities.mils.candidates import Vector
+from triptych_server.capabilities.vectors import Vector
 
 # Bytes of an entry beside its text and numbers: the array and the key, and their places in the
 # table, which is up to twice as large as what it holds.

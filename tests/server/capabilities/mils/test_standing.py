@@ -37,12 +37,3 @@ def test_seeds_that_take_no_part_still_make_near_duplicates() -> None:
     standing = Standing(0.7)
     standing.begin(seeds, [0.1, 0.4], one_hot(seeds), 1)
     assert standing.neighbours.admit(one_hot(["aaab", "bbbb"])) == [1]
-
-
-def test_vectors_stay_with_their_texts() -> None:
-    seeds = ["abcd", "dcba"]
-    standing = Standing(0.95)
-    standing.begin(seeds, [0.1, 0.4], one_hot(seeds), 64)
-    for candidate in standing.ranked:
-        assert candidate.vector is not None
-        assert (candidate.vector == one_hot([candidate.text])[0]).all()
