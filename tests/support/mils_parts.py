@@ -98,6 +98,7 @@ class Mutator:
     length: int = len(WORD)
     examples: int = 6
     seconds: float = 0.0
+    greedy: bool = False
     log: Log = field(default_factory=Log)
     shown: list[Sequence[Candidate]] = field(default_factory=list)
     heats: list[float] = field(default_factory=list)
@@ -131,6 +132,7 @@ class Parrot:
     texts: Sequence[str] = ()
     unparsed: int = 0
     examples: int = 6
+    greedy: bool = False
     asked: list[tuple[int, Sequence[Candidate]]] = field(default_factory=list)
 
     async def propose(

@@ -37,6 +37,7 @@ class Course:
         self._standing = Standing(search.near_duplicate_cosine)
         self._step = 0
         self._finalists: Sequence[Candidate] = ()
+        self._shown: set[tuple[str, ...]] = set()  # to a greedy proposer
 
     async def begin(self) -> None:
         """Score the seeds."""
@@ -116,8 +117,11 @@ class Course:
 
     async def _round(self, number: int, count: int, heat: float) -> None:
         """Ask for texts once, and score those that are new."""
+        examples = self._examples(number)
+        if self._knows_reply(examples):
+            return
         reply = await self._proposer.propose(
-            self._examples(number), count, seed=self._state(number)[0], heat=heat
+            examples, count, seed=self._state(number)[0], heat=heat
         )
         self._ledger.enter(Spending(unparsed=reply.unparsed, usage=reply.usage), reply.times)
         texts = reply.texts[:count]
@@ -125,6 +129,15 @@ class Course:
         self._ledger.enter(Spending(duplicates=len(texts) - len(unknown)))
         if unknown:
             await self._score(unknown)
+
+    def _knows_reply(self, examples: Sequence[Candidate]) -> bool:
+        """Whether a greedy proposer was shown these before, and would reply as it did."""
+        if not self._proposer.greedy:
+            return False
+        texts = tuple(each.text for each in examples)
+        known = texts in self._shown
+        self._shown.add(texts)
+        return known
 
     async def _score(self, texts: Sequence[str]) -> None:
         """Score texts, except near duplicates."""

@@ -67,6 +67,10 @@ class GeneratorProposer:
         language.check_room()
         return cls(language, generation, guidance, shown, published)
 
+    @property
+    def greedy(self) -> bool:
+        return self.generation.sampling.temperature == 0
+
     async def propose(
         self, examples: Sequence[Candidate], count: int, *, seed: int, heat: float
     ) -> Proposals:

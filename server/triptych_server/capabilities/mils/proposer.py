@@ -28,6 +28,11 @@ class Proposer(Protocol):
         """How many scored texts it is shown at most."""
         ...
 
+    @property
+    def greedy(self) -> bool:
+        """Whether equal examples give equal texts, whatever the seed and the heat."""
+        ...
+
     async def propose(
         self, examples: Sequence[Candidate], count: int, *, seed: int, heat: float
     ) -> Proposals:

@@ -158,6 +158,8 @@ async def test_heat_raises_the_temperature_to_a_limit(
 async def test_greedy_texts_stay_greedy(writer: LanguageModel) -> None:
     greedy = Generation(Sampling(max_tokens=12), flexible=True)
     proposer = await GeneratorProposer.prepared(writer, greedy)
+    assert proposer.greedy
+    assert not (await GeneratorProposer.prepared(writer, DRAWN)).greedy
     found = [await proposer.propose(EXAMPLES, 1, seed=seed, heat=1.8) for seed in (1, 2)]
     assert words(found[0]) == words(found[1])
 

@@ -189,6 +189,25 @@ async def test_missing_texts_are_asked_for_again_of_others_and_hotter() -> None:
     assert set(proposer.heats) == {1, 1.4, 1.8}
 
 
+@pytest.mark.parametrize(("seeds", "asked"), [((), 1), (("aaaaaa",), 1), (("abc", "bcd"), 2)])
+async def test_a_greedy_proposer_is_not_asked_the_same_again(
+    seeds: Sequence[str], asked: int
+) -> None:
+    parrot = Parrot(seeds[:1], unparsed=not seeds, greedy=True)
+    scorer = WordScorer("abc" if len(seeds) > 1 else WORD)
+    solving = solve(search(*seeds, candidates=1, steps=4), parrot, scorer, None, None)
+    _, result = await events(solving)
+    assert (len(parrot.asked), result.steps) == (asked, 4)
+
+
+async def test_a_greedy_proposer_is_shown_others_where_there_are_some() -> None:
+    parrot = Parrot(["aaaaaa"], examples=3, greedy=True)
+    seeds = ["aaaaaa", "faaaaa", "facaaa", "facada", "facade", "dddddd"]
+    await events(solve(search(*seeds, candidates=1, steps=99), parrot, WordScorer(), None, None))
+    shown = [tuple(texts(examples)) for _, examples in parrot.asked]
+    assert len(set(shown)) == len(shown) == 10  # the best, and two of the five others
+
+
 async def test_more_texts_than_asked_for_are_not_scored() -> None:
     parrot = Parrot(["aaaaab", "aaaaac", "aaaaad"])
     solving = solve(search(candidates=2, steps=1), parrot, WordScorer(), None, None)
