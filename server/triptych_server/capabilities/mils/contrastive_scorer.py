@@ -1,15 +1,13 @@
 """Scores by the cosine of text and target."""
 
-import asyncio
 from collections.abc import Sequence
 
+from triptych_server.capabilities.mils.aside import aside
 from triptych_server.capabilities.mils.scorer import Embedded, Scores, ScoringCost, Vectors
 from triptych_server.capabilities.mils.targets import Directions
 from triptych_server.capabilities.mils.text_vectors import TextVectors
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes, Stopwatch
-
-SOME_NUMBERS = 2**20  # of vectors: their products take less than a millisecond
 
 
 class ContrastiveScorer:
@@ -42,9 +40,7 @@ class ContrastiveScorer:
             assert embedded.vectors is not None, "texts have vectors"
             vectors, cost = embedded.vectors, embedded.cost
         watch = Stopwatch()
-        if vectors.size <= SOME_NUMBERS:
-            values = self._directions.score(vectors)
-        else:
-            values = await asyncio.to_thread(self._directions.score, vectors)
+        directions = self._directions
+        values = await aside(directions.work(vectors), directions.score, vectors)
         scored = ScoringCost(times=StageTimes(inference_ns=watch.ns()))
-        return Scores([float(value) for value in values], cost.then(scored))
+        return Scores(values.tolist(), cost.then(scored))

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+
 from triptych_server.capabilities.concurrency import run_all
 from triptych_server.capabilities.mils.contrastive_scorer import ContrastiveScorer
 from triptych_server.capabilities.mils.scorer import (
@@ -34,12 +36,10 @@ class Ensemble:
             scorer.score(texts, vectors if scorer is self._embedding else None)
             for scorer, _ in self._parts
         )
-        weights = [weight for _, weight in self._parts]
-        values = [
-            sum(weight * value for weight, value in zip(weights, of_text, strict=True))
-            for of_text in zip(*(each.values for each in scored), strict=True)
-        ]
-        return Scores(values, _beside(each.cost for each in scored))
+        values = np.zeros(len(texts))
+        for (_, weight), part in zip(self._parts, scored, strict=True):
+            values += weight * np.asarray(part.values)
+        return Scores(values.tolist(), _beside(each.cost for each in scored))
 
 
 def _beside(costs: Iterable[ScoringCost]) -> ScoringCost:

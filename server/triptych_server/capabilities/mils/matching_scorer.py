@@ -60,7 +60,7 @@ class MatchingScorer:
         values = total(fits[:, :targets], fits[:, targets:], self._goal.aggregation)
         times = StageTimes.longest(times for _, times in columns)
         matched = ScoringCost(matched_pairs=fits.size, times=times)
-        return Scores([float(value) for value in values], prepared.then(matched))
+        return Scores(values.tolist(), prepared.then(matched))
 
     async def _see(
         self, field: str, picture: Image, patience: Patience

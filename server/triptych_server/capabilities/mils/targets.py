@@ -80,6 +80,10 @@ class Directions:
     aggregation: Aggregation
     cost: ScoringCost
 
+    def work(self, vectors: Vectors) -> int:
+        """Multiplications that `score` takes."""
+        return int(vectors.size) * (len(self.targets) + len(self.negatives))
+
     def score(self, vectors: Vectors) -> npt.NDArray[np.floating[Any]]:
         """The scores `[N]` of texts by their vectors `[N, D]`, which are not copied."""
         fits, misfits = vectors @ self.targets.T, vectors @ self.negatives.T

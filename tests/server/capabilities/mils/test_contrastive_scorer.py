@@ -6,7 +6,7 @@ from scenes import Scenes
 from vectors import random_vectors
 
 from triptych_server.capabilities.concurrency import Patience
-from triptych_server.capabilities.mils import contrastive_scorer
+from triptych_server.capabilities.mils.aside import LIGHT
 from triptych_server.capabilities.mils.contrastive_scorer import ContrastiveScorer
 from triptych_server.capabilities.mils.scorer import Scorer
 from triptych_server.capabilities.mils.targets import Goal, Target, Term, directions
@@ -52,7 +52,7 @@ async def test_texts_are_encoded_anew_where_nothing_is_remembered(
 
 async def test_many_vectors_score_as_few_do(models: Models, scenes: Scenes) -> None:
     first, dimension = await scorer(models, scenes), models.clip.dimension
-    many = random_vectors(contrastive_scorer.SOME_NUMBERS // dimension + 1, dimension)
+    many = random_vectors(LIGHT // dimension + 1, dimension)
     scores = await first.score([""] * len(many), many)
     few = await first.score([""] * 100, many[:100])
     np.testing.assert_allclose(scores.values[:100], few.values, atol=1e-6)
