@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Cost, Delta, Scores
+from triptych_server.engines.generators.sampling import Draw
 from triptych_server.errors import TriptychError
 
 Event = Delta | Scores | TriptychError
@@ -93,11 +94,12 @@ def _deliver(events: Sequence[tuple[Request, Event]]) -> None:
 @dataclass(frozen=True, slots=True, eq=False)
 class Prediction:
     """What the network says about the next token of one row: `logits` `[V]`, the logarithm of the
-    sum of their exponentials, and the likeliest token."""
+    sum of their exponentials, the likeliest token, and the one that was drawn as the row asked."""
 
     logits: Floats
     normalizer: float
     likeliest: int
+    drawn: int | None = None
 
     def log_probability(self, token: int) -> float:
         """Natural logarithm of the token's probability."""
@@ -113,6 +115,10 @@ class Row(Protocol):
     @property
     def token(self) -> int | None:
         """What the network appends to it next; None when the row is finished."""
+        ...
+
+    def draw(self) -> Draw | None:
+        """What to draw for its next token, together with the other rows; None for nothing."""
         ...
 
     def take(self, prediction: Prediction, outbox: Outbox) -> None:

@@ -7,7 +7,12 @@ import numpy as np
 
 from triptych_server.engines.generators.decoder import Decoder
 from triptych_server.engines.generators.requests import Outbox, Prediction, Row, RowsRequest
-from triptych_server.engines.generators.sampling import Floats, log_normalizers, not_finite
+from triptych_server.engines.generators.sampling import (
+    Floats,
+    draw_all,
+    log_normalizers,
+    not_finite,
+)
 from triptych_server.errors import Internal, TriptychError
 
 _log = logging.getLogger(__name__)
@@ -82,13 +87,18 @@ class RunningBatch:
         normalizers = log_normalizers(logits).tolist()
         likeliest = logits.argmax(-1).tolist()
         finite = np.isfinite(normalizers).tolist()
+        drawn = _drawn(self._rows[first:], logits)
         for index, row in enumerate(self._rows[first:]):
             row.request.batch_size = max(row.request.batch_size, len(self._rows))
             if not finite[index]:
                 self._outbox.fail(row.request, not_finite())
             elif not row.request.over:
-                prediction = Prediction(logits[index], normalizers[index], likeliest[index])
-                self._take(row, prediction)
+                self._take(
+                    row,
+                    Prediction(
+                        logits[index], normalizers[index], likeliest[index], drawn.get(index)
+                    ),
+                )
 
     def _take(self, row: Row, prediction: Prediction) -> None:
         """Let one row take its next token; if that fails, its request does."""
@@ -97,6 +107,16 @@ class RunningBatch:
         except Exception as error:  # whatever it is, the caller must hear of it
             _log.exception("a text failed")
             self._outbox.fail(row.request, failed(error))
+
+
+def _drawn(rows: Sequence[Row], logits: Floats) -> dict[int, int]:
+    """The tokens that rows want drawn, by their places: one after the other would take longer than
+    the network does."""
+    draws = {place: draw for place, row in enumerate(rows) if (draw := row.draw())}
+    if not draws:
+        return {}
+    places = [*draws]
+    return dict(zip(places, draw_all(logits[places], [*draws.values()]), strict=True))
 
 
 def _compacted(places: Sequence[int]) -> list[int]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
 from triptych_server.engines.generators.requests import Outbox, Prediction, RowsRequest
-from triptych_server.engines.generators.sampling import Chooser
+from triptych_server.engines.generators.sampling import Chooser, Draw
 from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream
 
@@ -58,8 +58,13 @@ class Sample:
         self._told = 0  # tokens that deltas have reported
         self._log_probability = 0.0  # of those that they have not
 
+    def draw(self) -> Draw | None:
+        return self._chooser.draw(len(self._generated))
+
     def take(self, prediction: Prediction, outbox: Outbox) -> None:
-        token = self._chooser.choose(prediction.logits, prediction.likeliest, self._generated)
+        token = prediction.drawn
+        if token is None:
+            token = self._chooser.choose(prediction.logits, prediction.likeliest, self._generated)
         self._generated.append(token)
         self._log_probability += prediction.log_probability(token)
         if len(self._generated) == 1:

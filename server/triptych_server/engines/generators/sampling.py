@@ -6,6 +6,7 @@ minimal length, temperature, top-k, top-p.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -50,8 +51,9 @@ def forbid(logits: Logits, tokens: Ids) -> Logits:
     return masked
 
 
-def scale(logits: Logits, temperature: float) -> Doubles:
-    """Logits divided by `temperature`, above 0; less the largest one, so that none overflows."""
+def scale(logits: Logits, temperature: float | Doubles) -> Doubles:
+    """Logits divided by `temperature`, above 0, or each row by its own `[..., 1]`; less the largest
+    one, so that none overflows."""
     with np.errstate(over="ignore"):  # to what is impossible
         below: Doubles = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
         return below / temperature
@@ -83,16 +85,36 @@ def probabilities(logits: Logits) -> Doubles:
     return normalized
 
 
-def draw(logits: Logits, point: float) -> int:
-    """The token at `point` of the distribution that `logits` `[V]` give, 0 <= point < 1.
+def draw(logits: Doubles, points: Doubles | float) -> npt.NDArray[np.intp]:
+    """The tokens `[...]` at `points` `[...]` of the distributions that `logits` `[..., V]` give,
+    0 <= point < 1.
 
     Tokens lie side by side in the order of their ids, so that rounding errors in the logits, which
-    differ from batch to batch, change the choice only when `point` is at the very edge of a token.
+    differ from batch to batch, change the choice only when a point is at the very edge of a token.
     """
-    possible = np.flatnonzero(logits > -np.inf)
-    edges = np.cumsum(probabilities(logits[possible]))
-    place = np.searchsorted(edges, point * edges[-1], side="right")
-    return int(possible[min(place, len(possible) - 1)])
+    edges = np.cumsum(np.exp(logits - logits.max(-1, keepdims=True)), -1)
+    whole = edges[..., -1:]
+    places = (edges <= np.asarray(points)[..., None] * whole).sum(-1)
+    last = (edges < whole).sum(-1)  # that is possible; rounding may lead beyond
+    drawn: npt.NDArray[np.intp] = np.minimum(places, last)
+    return drawn
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """To take the token at `point` of what the network says, at a temperature and nothing else."""
+
+    temperature: float
+    point: float
+
+
+def draw_all(logits: Floats, draws: Sequence[Draw]) -> list[int]:
+    """The tokens of rows of logits `[R, V]`, all at once. A row that is not finite has any."""
+    temperatures = np.array([each.temperature for each in draws])
+    points = np.array([each.point for each in draws])
+    with np.errstate(invalid="ignore"):
+        drawn: list[int] = draw(scale(logits, temperatures[:, None]), points).tolist()
+    return drawn
 
 
 class Constraints:
@@ -105,6 +127,10 @@ class Constraints:
         self._penalty = sampling.repetition_penalty
         self._end_ids = np.array(end_ids, np.int64)
         self._prompt_ids = np.array(prompt_ids, np.int64)
+
+    def hold(self, generated: int) -> bool:
+        """Whether any applies after so many tokens."""
+        return self._penalty != 1 or generated < self._min_tokens
 
     def apply(self, logits: Logits, generated: Sequence[int]) -> Logits:
         """Constrain `logits` `[V]` after the tokens `generated`; `logits` itself if none apply."""
@@ -131,11 +157,20 @@ class Chooser:
         seed = None if sampling.seed is None else (sampling.seed, index)
         self._random = np.random.default_rng(seed)
 
+    def draw(self, generated: int) -> Draw | None:
+        """What replaces `choose` after so many tokens, if it draws and the temperature alone shapes
+        what it draws from."""
+        sampling = self._sampling
+        filters = sampling.top_k or sampling.top_p < 1 or self._constraints.hold(generated)
+        if filters or not sampling.temperature:
+            return None
+        return Draw(sampling.temperature, self._random.random())
+
     def choose(self, logits: Floats, likeliest: int, generated: Sequence[int]) -> int:
         """The token after `generated`, given `logits` `[V]` and the likeliest token by them."""
         constrained = self._constraints.apply(logits, generated)
         if self._sampling.temperature:
-            return draw(self.filter(constrained), self._random.random())
+            return int(draw(self.filter(constrained), self._random.random()))
         return likeliest if constrained is logits else int(constrained.argmax())
 
     def filter(self, logits: Logits) -> Doubles:

@@ -40,6 +40,9 @@ class GivenText:
         self._taken = 0
         self._log_probability = 0.0
 
+    def draw(self) -> None:
+        return None
+
     def take(self, prediction: Prediction, outbox: Outbox) -> None:
         if not self._taken:
             self.request.begin()

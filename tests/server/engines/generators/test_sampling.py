@@ -21,6 +21,7 @@ from triptych_server.engines.generators.sampling import (
     Chooser,
     Constraints,
     draw,
+    draw_all,
     forbid,
     keep_top_k,
     keep_top_p,
@@ -151,6 +152,36 @@ def test_what_is_impossible_is_never_drawn(seed: int, point: float) -> None:
     logits = np.full(VOCABULARY, -np.inf)
     logits[possible] = random_logits(seed)[possible]
     assert draw(logits, point) in possible
+
+
+def test_rows_are_drawn_together_as_each_alone() -> None:
+    rng = np.random.default_rng(3)
+    logits = rng.normal(0, 3, (64, 50)).astype(np.float32)
+    logits[5, :49] = -np.inf
+    samplings = [Sampling(max_tokens=9, temperature=t, seed=1) for t in rng.uniform(0.1, 2, 64)]
+    draws = [Chooser(sampling, index, [], []).draw(0) for index, sampling in enumerate(samplings)]
+    alone = [
+        Chooser(sampling, index, [], []).choose(row, 0, [])
+        for index, (sampling, row) in enumerate(zip(samplings, logits, strict=True))
+    ]
+    assert draw_all(logits, [each for each in draws if each]) == alone
+    broken = np.concatenate([logits[:7], np.full((1, 50), np.nan, np.float32), logits[8:]])
+    kept = draw_all(broken, [each for each in draws if each])
+    assert kept[:7] + kept[8:] == alone[:7] + alone[8:]
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(max_tokens=9),
+        Sampling(max_tokens=9, temperature=1, top_k=3),
+        Sampling(max_tokens=9, temperature=1, top_p=0.9),
+        Sampling(max_tokens=9, temperature=1, repetition_penalty=1.1),
+        Sampling(max_tokens=9, temperature=1, min_tokens=2),
+    ],
+)
+def test_what_shapes_a_distribution_keeps_a_row_to_itself(sampling: Sampling) -> None:
+    assert Chooser(sampling, 0, [], []).draw(1) is None
 
 
 def test_rounding_errors_hardly_ever_change_what_is_drawn() -> None:
