@@ -72,9 +72,11 @@ def test_models_are_listed(stubs: Stubs) -> None:
         "miniworld-blip2": {model_pb2.ROLE_IMAGE_PREFIX},
         "miniworld-blip2-itm": {model_pb2.ROLE_VISION, model_pb2.ROLE_ITM},
         "miniworld-clip": {model_pb2.ROLE_IMAGE_ENCODER, model_pb2.ROLE_TEXT_ENCODER},
+        "miniworld-proposer": set(),
     }
     generators = {name: model.generator.state for name, model in models.items()}
     assert generators["miniworld-blip2"] == model_pb2.STATE_READY
+    assert generators["miniworld-proposer"] == model_pb2.STATE_READY
     with pytest.raises(grpc.RpcError) as caught:
         stubs.model.GetModel(model_pb2.GetModelRequest(name="gpt"))
     assert Refusal(caught.value).fields == ["name"]

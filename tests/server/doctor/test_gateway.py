@@ -22,7 +22,7 @@ from triptych_server.settings import SHIPPED_REPOSITORY
 def test_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
     found = by_subject(examine_gateway(gateway.target, 5))
     assert not faults(found)
-    assert found[gateway.target][0].detail == "answers, and lists 3 models"
+    assert found[gateway.target][0].detail == "answers, and lists 4 models"
     assert "SearchService" in found["serving"][0].detail
     clip = read_config(SHIPPED_REPOSITORY / "miniworld-clip-text" / "config.pbtxt")
     space = clip.parameters["triptych.space"].string_value
