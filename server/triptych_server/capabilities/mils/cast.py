@@ -14,7 +14,10 @@ from triptych_server.capabilities.models import ModelCatalog
 from triptych_server.capabilities.tasks import Task
 from triptych_server.engines.encoders import Role
 from triptych_server.engines.seed_pools import SeedPool, SeedPools
-from triptych_server.errors import InvalidArgument, TriptychError
+from triptych_server.errors import FailedPrecondition, InvalidArgument, TriptychError
+
+# Captions of a pool that one search encodes, whose vectors it holds all at once.
+MOST_ENCODED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Casting:
                 for model in (*matching.values(), *([judge] if judge else []))
             },
             judge=judge,
-            pool=await self._pool(query.seeds.pool, next(iter(contrastive.values()), None)),
+            pool=await self._pool(query, next(iter(contrastive.values()), None)),
             proposer=await self._proposer(query),
         )
 
@@ -96,13 +99,21 @@ class Casting:
         with _about("scoring.finalist_model"):
             return self._catalog.get(query.scoring.finalist_model, Task.MATCH)
 
-    async def _pool(self, name: str, ranked_by: Model | None) -> SeedPool | None:
+    async def _pool(self, query: SolveQuery, ranked_by: Model | None) -> SeedPool | None:
+        name = query.seeds.pool
         if not name:
             return None
         if ranked_by is None:
             raise InvalidArgument("seeds.pool", "is ranked by a contrastive scorer; there is none")
         pool = await self._pools.open(name)
-        pool.check_space(ranked_by.name, ranked_by.space)
+        pool.check_space(ranked_by.name, ranked_by.space, ranked_by.dimension)
+        if query.published and len(pool) > MOST_ENCODED:
+            raise FailedPrecondition(
+                f"the seed pool {name!r} has {len(pool):,} captions, and the published policy, "
+                f"which encodes all of them, takes pools of {MOST_ENCODED:,} at most",
+                reason="SEED_POOL_TOO_LARGE",
+                field="seeds.pool",
+            )
         return pool
 
     async def _proposer(self, query: SolveQuery) -> GeneratorProposer:

@@ -65,13 +65,21 @@ class SeedPool:
     def __len__(self) -> int:
         return self.description.count
 
-    def check_space(self, model: str, space: str) -> None:
-        """Raise `FailedPrecondition` unless the vectors are of the space of this model."""
+    def check_space(self, model: str, space: str, dimension: int) -> None:
+        """Raise `FailedPrecondition` unless the vectors are of the space of this model, and have
+        its `dimension`."""
         if self.description.space != space:
             raise FailedPrecondition(
                 f"the seed pool {self.name!r} is of the space {self.description.space}, and the "
                 f"model {model!r} of {space}; `triptych mils build-pool` makes one for the model",
                 reason="SEED_POOL_SPACE",
+                field="seeds.pool",
+            )
+        if self.description.dimension != dimension:
+            raise FailedPrecondition(
+                f"the seed pool {self.name!r} is damaged: its vectors have "
+                f"{self.description.dimension} numbers, and those of its space {dimension}",
+                reason="SEED_POOL_UNREADABLE",
                 field="seeds.pool",
             )
 

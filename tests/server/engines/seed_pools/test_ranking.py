@@ -74,12 +74,18 @@ async def test_the_loop_goes_on_while_a_pool_is_ranked(pool: SeedPool) -> None:
 
 
 async def test_a_pool_of_another_space_names_both(pool: SeedPool) -> None:
-    pool.check_space("tiny", SPACE)
+    pool.check_space("tiny", SPACE, DIMENSION)
     with pytest.raises(FailedPrecondition) as caught:
-        pool.check_space("large", "clip:another")
+        pool.check_space("large", "clip:another", DIMENSION)
     assert (caught.value.reason, caught.value.field) == ("SEED_POOL_SPACE", "seeds.pool")
     for part in (SPACE, "clip:another", "'large'", "'pool'", "triptych mils build-pool"):
         assert part in caught.value.message
+
+
+async def test_a_pool_of_another_dimension_than_its_space_is_damaged(pool: SeedPool) -> None:
+    with pytest.raises(FailedPrecondition, match="have 16 numbers, and those of its space 32") as e:
+        pool.check_space("tiny", SPACE, 2 * DIMENSION)
+    assert (e.value.reason, e.value.field) == ("SEED_POOL_UNREADABLE", "seeds.pool")
 
 
 async def test_thirty_thousand_captions_are_ranked(tmp_path: Path) -> None:
