@@ -116,8 +116,10 @@ class TextRuns:
         if text.waiting or text.encoded.done():
             return
         if text.run is None:
-            del self._lane(text).texts[text]
+            lane = self._lane(text)
+            del lane.texts[text]
             self._withdraw(text)
+            self._drop_idle(lane)
         elif not any(each.waiting for each in text.run.texts):
             for each in text.run.texts:
                 self._withdraw(each)  # now, for the next call must not wait for it
@@ -128,6 +130,11 @@ class TextRuns:
         most = min(RUN_TEXTS, encoder.max_batch_size or RUN_TEXTS)
         key = (*text.key[:-1], str(length))
         return self._lanes.setdefault(key, _Lane(key, most))
+
+    def _drop_idle(self, lane: _Lane) -> None:
+        """Forget a lane that has nothing to do: its encoder may be gone."""
+        if not lane.texts and not lane.running:
+            del self._lanes[lane.key]
 
     def _withdraw(self, text: Awaited) -> None:
         if self._under_way.get(text.key) is text:
@@ -163,8 +170,7 @@ class TextRuns:
             elif not text.encoded.done():
                 text.encoded.cancel()
         self._dispatch()
-        if not lane.texts and not lane.running:  # its encoder may be gone
-            del self._lanes[lane.key]
+        self._drop_idle(lane)
 
     def _check_wanted(self, texts: Sequence[Awaited]) -> None:
         """Raise `CancelledError` if all who wait were told to end, and have only not left yet."""
