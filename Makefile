@@ -50,9 +50,10 @@ check: $(VENV)/.installed-dev $(BUF) ## Lint, type-check, check deploy/, and com
 	@$(MAKE) --no-print-directory protos STUBS=build/stubs/triptych/v1
 	diff -r -x __pycache__ -x __init__.py build/stubs/triptych/v1 clients/python/triptych/v1
 
-bench: $(VENV)/.installed-dev ## Measure throughput, latency, generation and restarts.
+bench: $(VENV)/.installed-dev ## Measure throughput, latency, generation, searches and restarts.
 	$(BIN)/python clients/loadtest/bench.py
 	$(BIN)/python clients/loadtest/generation.py
+	$(BIN)/python clients/loadtest/mils.py
 	$(BIN)/python clients/loadtest/restart.py
 
 bench-engines: export PYTHONPATH = tests/engines
