@@ -1,8 +1,9 @@
 """What a search begins with: its targets as scorers see them, and its seeds."""
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 from triptych_server.capabilities.captioning import Captioner, CaptionQuery, Captions
 from triptych_server.capabilities.completions import Usage
@@ -15,7 +16,7 @@ from triptych_server.capabilities.mils.events import Spending
 from triptych_server.capabilities.mils.queries import SolveQuery
 from triptych_server.capabilities.mils.scorer import ScoringCost
 from triptych_server.capabilities.mils.targets import Directions, Goal, directions
-from triptych_server.capabilities.mils.texts import normalised
+from triptych_server.capabilities.mils.texts import distinct
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.engines.generators.protocol import Sampling
@@ -66,9 +67,9 @@ class Beginning:
             written = await self._captions(query.goal, query.seeds.caption_model)
         pooled, ranked = await _pooled(query, cast, of_model)
         given = [Seed(text) for text in (*query.seeds.texts, *written.texts)]
-        seeds = await asyncio.to_thread(_distinct, [*pooled, *given])
+        seeds = await asyncio.to_thread(distinct, [*pooled, *given], attrgetter("text"))
         return Begun(
-            seeds=seeds,
+            seeds=list(seeds.values()),
             begin_with=query.seeds.pool_limit + len(given),
             directions=of_model,
             spending=Spending(
@@ -146,11 +147,3 @@ async def _pooled(
 
 def _unranked(pool: SeedPool) -> list[Seed]:
     return [Seed(text) for text in pool.captions]
-
-
-def _distinct(seeds: Iterable[Seed]) -> list[Seed]:
-    """The first of each text."""
-    first: dict[str, Seed] = {}
-    for seed in seeds:
-        first.setdefault(normalised(seed.text), seed)
-    return list(first.values())

@@ -8,7 +8,7 @@ import numpy as np
 from triptych_server.capabilities.mils.candidates import Candidate
 from triptych_server.capabilities.mils.neighbours import Neighbours
 from triptych_server.capabilities.mils.scorer import Vectors
-from triptych_server.capabilities.mils.texts import normalised
+from triptych_server.capabilities.mils.texts import distinct, normalised
 
 TEXT_OPERATIONS = 1_000  # that a seed takes besides its vector: it is made comparable, and ordered
 
@@ -51,9 +51,9 @@ class Standing:
             self.examples = [self.ranked[place] for place in apart]
 
     def unknown(self, texts: Sequence[str]) -> list[str]:
-        """Those that equal none that was scored, nor an earlier one."""
-        distinct = {normalised(text): text for text in reversed(texts)}
-        return [text for key, text in reversed(distinct.items()) if key not in self._known]
+        """Those that equal none that was scored, nor an earlier one, in their order."""
+        first = distinct(texts, str)
+        return [text for key, text in first.items() if key not in self._known]
 
     def add(self, candidates: Sequence[Candidate]) -> None:
         """Take what was scored, and is near nothing that was."""

@@ -1,7 +1,7 @@
 """Captions about subjects, with no target: what seed pools are made of."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from triptych_server.capabilities.completions import Usage
@@ -11,7 +11,7 @@ from triptych_server.capabilities.language_models import LanguageModel
 from triptych_server.capabilities.mils.drawing import Drawing, joined
 from triptych_server.capabilities.mils.fitting import check_guidance, of_reply, within
 from triptych_server.capabilities.mils.proposer import Proposals
-from triptych_server.capabilities.mils.texts import normalised
+from triptych_server.capabilities.mils.texts import distinct
 from triptych_server.capabilities.timing import StageTimes
 
 # Subjects of one call under way at once: enough to fill a batch, few beside those of other calls.
@@ -62,12 +62,5 @@ async def propose_about(
     room = asyncio.Semaphore(SIDE_BY_SIDE)
     parts = await run_all(in_turn(*each) for each in enumerate(drawings))
     whole = joined(parts)
-    texts = [_different(part.texts) for part in parts]
+    texts = [list(distinct(part.texts, str).values()) for part in parts]
     return About(texts, whole.unparsed, whole.usage, whole.times)
-
-
-def _different(texts: Iterable[str]) -> list[str]:
-    first: dict[str, str] = {}
-    for text in texts:
-        first.setdefault(normalised(text), text)
-    return list(first.values())

@@ -15,6 +15,7 @@ def test_the_best_seeds_take_part_and_all_are_known() -> None:
     standing.begin(["abc", "bcd", "cde"], [0.1, 0.3, 0.2], None, 2)
     assert texts(standing.ranked) == ["bcd", "cde"]
     assert standing.unknown(["ABC ", "def", "Def", "cde"]) == ["def"]
+    assert standing.unknown(["def", "efg", "Def"]) == ["def", "efg"]
 
 
 def test_of_equal_scores_the_earlier_one_is_better() -> None:

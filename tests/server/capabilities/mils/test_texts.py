@@ -5,7 +5,7 @@ import unicodedata
 from hypothesis import given
 from hypothesis import strategies as st
 
-from triptych_server.capabilities.mils.texts import normalised
+from triptych_server.capabilities.mils.texts import distinct, normalised
 
 
 def test_case_white_space_and_composition_make_no_difference() -> None:
@@ -16,6 +16,13 @@ def test_case_white_space_and_composition_make_no_difference() -> None:
 
 def test_other_words_make_a_difference() -> None:
     assert normalised("a red star") != normalised("a red, star")
+
+
+def test_the_first_of_equal_texts_stays_in_its_place() -> None:
+    words = ["b", "a", "B ", "c", "A"]
+    assert distinct(words, str) == {"b": "b", "a": "a", "c": "c"}
+    assert list(distinct(range(5), lambda place: words[place]).values()) == [0, 1, 3]
+    assert list(distinct(words, str)) == ["b", "a", "c"]
 
 
 @given(st.text())
