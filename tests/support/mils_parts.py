@@ -79,7 +79,9 @@ class WordScorer:
 
 @dataclass
 class WordJudge(WordScorer):
-    """Compares texts with the word from its end, and counts pairs."""
+    """Scores without vectors, and counts pairs."""
+
+    embeds: bool = False
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         return Embedded(None, ScoringCost())

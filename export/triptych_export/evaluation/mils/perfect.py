@@ -36,6 +36,8 @@ TEMPERATURE, MAX_TOKENS = 0.9, 64
 class PerfectScorer:
     """Scores a caption by its attribute F1 against one scene. It embeds nothing."""
 
+    embeds = False
+
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 

@@ -17,6 +17,8 @@ class ContrastiveScorer:
     without `remember` every text is encoded anew.
     """
 
+    embeds = True
+
     def __init__(
         self,
         model: Model,

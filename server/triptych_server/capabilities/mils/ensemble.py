@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from triptych_server.capabilities.concurrency import run_all
-from triptych_server.capabilities.mils.contrastive_scorer import ContrastiveScorer
 from triptych_server.capabilities.mils.scorer import (
     Embedded,
     Scorer,
@@ -18,13 +17,15 @@ from triptych_server.capabilities.timing import StageTimes
 
 class Ensemble:
     """A `Scorer` whose score is the weighted sum of the scores of its parts, which run side by
-    side. It embeds with its first contrastive part."""
+    side. It embeds with the first part that does."""
 
     def __init__(self, parts: Sequence[tuple[Scorer, float]]) -> None:
         self._parts = parts
-        self._embedding = next(
-            (scorer for scorer, _ in parts if isinstance(scorer, ContrastiveScorer)), None
-        )
+        self._embedding = next((scorer for scorer, _ in parts if scorer.embeds), None)
+
+    @property
+    def embeds(self) -> bool:
+        return self._embedding is not None
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         if self._embedding is None:

@@ -27,6 +27,8 @@ class MatchingScorer:
     one picture of weight 1. Patches of the pictures are computed once, and kept.
     """
 
+    embeds = False
+
     def __init__(self, model: Model, goal: Goal, matcher: Matcher) -> None:
         self._model = model
         self._goal = goal

@@ -57,8 +57,13 @@ class Scorer(Protocol):
     these have no room.
     """
 
+    @property
+    def embeds(self) -> bool:
+        """Whether it has vectors that tell how alike texts are."""
+        ...
+
     async def embed(self, texts: Sequence[str]) -> Embedded:
-        """Vectors that tell how alike texts are, where the scorer has such a thing."""
+        """These vectors, where it has them."""
         ...
 
     async def score(self, texts: Sequence[str], vectors: Vectors | None) -> Scores:

@@ -40,13 +40,14 @@ async def test_a_score_is_the_weighted_sum(models: Models, scenes: Scenes, goal:
     assert scores.cost.times.inference_ns > 0
 
 
-async def test_it_embeds_with_its_first_contrastive_part(
+async def test_it_embeds_with_its_first_part_that_does(
     models: Models, scenes: Scenes, goal: Goal
 ) -> None:
     first, second = await contrastive(models, goal), await contrastive(models, goal)
     matching = MatchingScorer(models.itm, goal, models.matcher)
     together = Ensemble([(matching, 1.0), (first, 1.0), (second, 1.0)])
     texts = scenes.english[:4]
+    assert together.embeds
     embedded = await together.embed(texts)
     np.testing.assert_array_equal(embedded.vectors, (await first.embed(texts)).vectors)
     # Vectors are of the first alone: the second, of its own space, encodes for itself.
@@ -58,10 +59,11 @@ async def test_it_embeds_with_its_first_contrastive_part(
     np.testing.assert_allclose(scores.values, expected, atol=1e-5)  # the others cancel out
 
 
-async def test_without_a_contrastive_part_nothing_is_embedded(
+async def test_without_a_part_that_embeds_nothing_is_embedded(
     models: Models, scenes: Scenes, goal: Goal
 ) -> None:
     together = Ensemble([(MatchingScorer(models.itm, goal, models.matcher), 3.0)])
+    assert not together.embeds
     assert (await together.embed(scenes.english[:2])).vectors is None
     scores = await together.score(scenes.english[:2], None)
     assert scores.values[0] == pytest.approx(3.0, abs=0.1)

@@ -17,6 +17,7 @@ class Answering:
     def __init__(self, values: Sequence[float] = (), vectors: Vectors | None = None) -> None:
         self._values = values
         self._vectors = vectors
+        self.embeds = vectors is not None
 
     async def embed(self, texts: Sequence[str]) -> Embedded:
         return Embedded(self._vectors, ScoringCost())
