@@ -1,12 +1,11 @@
 """Proposals of a language model, on the real decoder."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from proposing import CONTEXT, NotingGenerator, changed, language_of, write_writer
+from proposing import CONTEXT, NotingGenerator, changed, language_of
 
 from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.language_models import LanguageModel
@@ -19,24 +18,6 @@ from triptych_server.errors import FailedPrecondition, InvalidArgument, Resource
 
 DRAWN = Generation(Sampling(max_tokens=12, temperature=1.0), flexible=True)
 EXAMPLES = [Candidate(f"caption {place}", place / 10, 0) for place in range(9)]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_writer(tmp_path_factory.mktemp("generators")).folder
-
-
-@pytest.fixture
-async def generator(folder: Path) -> NotingGenerator:
-    generator = NotingGenerator(folder)
-    await generator.load()
-    return generator
-
-
-@pytest.fixture
-async def writer(generator: NotingGenerator) -> AsyncIterator[LanguageModel]:
-    async with language_of(generator) as language:
-        yield language
 
 
 async def proposals(
@@ -113,12 +94,12 @@ async def test_replies_share_their_prompt_in_groups_side_by_side(
     assert generator.most_running == 3
 
 
-async def test_groups_are_as_small_as_the_generators_memory(folder: Path) -> None:
-    whole = NotingGenerator(folder)
+async def test_groups_are_as_small_as_the_generators_memory(writer_folder: Path) -> None:
+    whole = NotingGenerator(writer_folder)
     await whole.load()
     async with language_of(whole) as language:
         wanted = await proposals(language, 1)
-    small = NotingGenerator(folder, cache_bytes=2**17)
+    small = NotingGenerator(writer_folder, cache_bytes=2**17)
     await small.load()
     async with language_of(small) as language:
         found = await proposals(language, GROUP)
@@ -130,9 +111,9 @@ async def test_groups_are_as_small_as_the_generators_memory(folder: Path) -> Non
 
 
 async def test_too_many_examples_for_the_context_lose_the_worst(
-    folder: Path, tmp_path: Path
+    writer_folder: Path, tmp_path: Path
 ) -> None:
-    generator = NotingGenerator(changed(folder, tmp_path / "writer", context_length=96))
+    generator = NotingGenerator(changed(writer_folder, tmp_path / "writer", context_length=96))
     await generator.load()
     long = [replace(each, text=f"{each.text} {'word ' * 3}") for each in EXAMPLES]
     endless = [*EXAMPLES[:-1], Candidate("word " * 200, 0.9, 0)]
@@ -209,9 +190,9 @@ async def test_cancelling_ends_the_generations(
     assert len(generator.asked) == asked + 1
 
 
-async def test_what_has_begun_waits_for_room(folder: Path) -> None:
+async def test_what_has_begun_waits_for_room(writer_folder: Path) -> None:
     """One group fills the memory, one the queue; the others wait."""
-    generator = NotingGenerator(folder, queue=1, cache_bytes=2**21)
+    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**21)
     await generator.load()
     async with language_of(generator) as language:
         found = await proposals(language, 6 * GROUP)
@@ -219,8 +200,8 @@ async def test_what_has_begun_waits_for_room(folder: Path) -> None:
         assert len(generator.asked) > 6  # some were refused at first
 
 
-async def test_what_has_not_begun_is_refused_without_room(folder: Path) -> None:
-    generator = NotingGenerator(folder, queue=1, cache_bytes=2**19)
+async def test_what_has_not_begun_is_refused_without_room(writer_folder: Path) -> None:
+    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**19)
     await generator.load()
     async with language_of(generator) as language:
         proposer = await GeneratorProposer.prepared(language, DRAWN)

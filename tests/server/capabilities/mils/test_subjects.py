@@ -1,12 +1,11 @@
 """Captions about subjects, written by the real decoder."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 
 import pytest
-from proposing import CONTEXT, NotingGenerator, changed, language_of, write_writer
+from proposing import CONTEXT, NotingGenerator, changed, language_of
 
 from triptych_server.capabilities.generation import Generation
 from triptych_server.capabilities.language_models import LanguageModel
@@ -19,24 +18,6 @@ from triptych_server.media.content import Text
 DRAWN = Generation(Sampling(max_tokens=12, temperature=1.0), flexible=True)
 LONG = ([Text("a")], Sampling(max_tokens=100, min_tokens=100))
 ENDLESS = Generation(Sampling(max_tokens=100, min_tokens=100, temperature=1), flexible=False)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_writer(tmp_path_factory.mktemp("generators")).folder
-
-
-@pytest.fixture
-async def generator(folder: Path) -> NotingGenerator:
-    generator = NotingGenerator(folder)
-    await generator.load()
-    return generator
-
-
-@pytest.fixture
-async def writer(generator: NotingGenerator) -> AsyncIterator[LanguageModel]:
-    async with language_of(generator) as language:
-        yield language
 
 
 def words(found: About) -> tuple[object, ...]:
@@ -70,16 +51,16 @@ async def test_many_subjects_take_turns(writer: LanguageModel, generator: Noting
     assert generator.most_running == SIDE_BY_SIDE
 
 
-async def test_subjects_wait_for_room_when_one_found_some(folder: Path) -> None:
-    generator = NotingGenerator(folder, queue=1, cache_bytes=2**17)
+async def test_subjects_wait_for_room_when_one_found_some(writer_folder: Path) -> None:
+    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**17)
     await generator.load()
     async with language_of(generator) as language:
         found = await propose_about(language, DRAWN, ["dog", "cat", "star"], 4, seed=1)
         assert all(found.texts)
 
 
-async def test_subjects_are_refused_when_none_finds_room(folder: Path) -> None:
-    generator = NotingGenerator(folder, queue=1, cache_bytes=2**17)
+async def test_subjects_are_refused_when_none_finds_room(writer_folder: Path) -> None:
+    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**17)
     await generator.load()
     async with language_of(generator) as language:
         async with aclosing(generator.generate(*LONG)) as running:
@@ -91,8 +72,8 @@ async def test_subjects_are_refused_when_none_finds_room(folder: Path) -> None:
         await waiting
 
 
-async def test_subject_that_is_too_long_is_named(folder: Path, tmp_path: Path) -> None:
-    generator = NotingGenerator(changed(folder, tmp_path / "writer", context_length=64))
+async def test_subject_that_is_too_long_is_named(writer_folder: Path, tmp_path: Path) -> None:
+    generator = NotingGenerator(changed(writer_folder, tmp_path / "writer", context_length=64))
     await generator.load()
     async with language_of(generator) as language:
         with pytest.raises(InvalidArgument, match="too long") as caught:
