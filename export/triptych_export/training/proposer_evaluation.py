@@ -53,18 +53,23 @@ class Proposer(Protocol):
 
 @dataclass
 class _Search:
-    """What one search has scored, and its best scene after each evaluation."""
+    """What one search has scored, seeds included, and its best scene after each evaluation."""
 
-    scored: dict[int, float] = field(default_factory=dict)
+    scored: dict[int, float]
     best: list[int] = field(default_factory=list)
 
     def ranking(self) -> Ranking:
         return sorted(self.scored.items(), key=lambda pair: -pair[1])
 
     def add(self, key: int, score: float) -> None:
-        leader = self.best[-1] if self.best else max(self.scored, key=self.scored.__getitem__)
+        leader = self.after(len(self.best))
         self.scored[key] = score
         self.best.append(key if score > self.scored[leader] else leader)
+
+    def after(self, evaluations: int) -> int:
+        """The best scene after so many evaluations, or all if there were fewer."""
+        told = self.best[:evaluations]
+        return told[-1] if told else self.ranking()[0][0]
 
 
 class RuleProposer:
@@ -139,7 +144,7 @@ def search(scorer: Scorer, proposer: Proposer, count: int, pool: int = POOL) -> 
         _step(scorer, aims, searches, running, proposer, rng)
     figures = []
     for evaluations in EVALUATIONS:
-        best = [one.best[:evaluations][-1] for one in searches]
+        best = [one.after(evaluations) for one in searches]
         told = [caption(scene_of(row)) for row in rows_of(np.array(best))]
         figures.append(attribute_f1(told, hidden))
     return figures
@@ -184,8 +189,9 @@ def _step(
         for index, keys in zip(asking, proposed, strict=True):
             fresh = (key for key in keys if key not in searches[index].scored)
             new[index].update(dict.fromkeys(fresh))
-    for index, fresh_keys in new.items():
-        chosen = list(fresh_keys)[: min(CANDIDATES, EVALUATIONS[-1] - len(searches[index].best))]
+    for index, unscored in new.items():
+        left = EVALUATIONS[-1] - len(searches[index].best)
+        chosen = list(unscored)[: min(CANDIDATES, left)]
         if chosen:
             scores = scorer.score(aims[index : index + 1], np.array([chosen]))[0]
             for key, score in zip(chosen, scores, strict=True):
