@@ -9,7 +9,7 @@ from triptych_server.capabilities.concurrency import Patience, run_all
 from triptych_server.capabilities.encoding import Patches
 from triptych_server.capabilities.matching import RUN_PAIRS, Matcher, Matches
 from triptych_server.capabilities.mils.scorer import Embedded, Scores, ScoringCost, Vectors
-from triptych_server.capabilities.mils.targets import Goal, Target, total
+from triptych_server.capabilities.mils.targets import Fits, Goal, Target, total
 from triptych_server.capabilities.model import Model
 from triptych_server.capabilities.timing import StageTimes
 from triptych_server.errors import InvalidArgument
@@ -17,6 +17,8 @@ from triptych_server.media.content import Image, Text
 
 # Of one scorer, compared side by side: other calls find room between them.
 RUNS = 4
+# Texts whose runs are made at once; each is a task that waits for its turn.
+SLICE = 64 * RUN_PAIRS
 
 
 class MatchingScorer:
@@ -56,13 +58,13 @@ class MatchingScorer:
         prepared = await self.prepare(Patience(begun=True))
         if not texts:
             return Scores([], prepared)
-        columns = await run_all(self._probabilities(patches, texts) for patches in self._patches)
-        fits = np.array([probabilities for probabilities, _ in columns]).T
-        targets = len(self._goal.targets)
+        parts = [await self._compare(some) for some in _sliced(texts, SLICE)]
+        fits, targets = np.concatenate([fits for fits, _ in parts]), len(self._goal.targets)
         values = total(fits[:, :targets], fits[:, targets:], self._goal.aggregation)
-        times = StageTimes.longest(times for _, times in columns)
-        matched = ScoringCost(matched_pairs=fits.size, times=times)
-        return Scores(values.tolist(), prepared.then(matched))
+        cost = prepared
+        for _, times in parts:
+            cost = cost.then(ScoringCost(times=times))
+        return Scores(values.tolist(), cost.then(ScoringCost(matched_pairs=fits.size)))
 
     async def _see(
         self, field: str, picture: Image, patience: Patience
@@ -72,11 +74,17 @@ class MatchingScorer:
         except InvalidArgument as error:
             raise error.within(f"{field}.terms[0].content.image") from None
 
+    async def _compare(self, texts: Sequence[str]) -> tuple[Fits, StageTimes]:
+        """Of each text and each picture."""
+        columns = await run_all(self._probabilities(patches, texts) for patches in self._patches)
+        times = StageTimes.longest(times for _, times in columns)
+        return np.array([probabilities for probabilities, _ in columns]).T, times
+
     async def _probabilities(
         self, patches: Patches, texts: Sequence[str]
     ) -> tuple[list[float], StageTimes]:
         """Of each text and one picture."""
-        matched = await run_all(self._match(patches, some) for some in _runs(texts))
+        matched = await run_all(self._match(patches, some) for some in _sliced(texts, RUN_PAIRS))
         return (
             [p for matches in matched for p in matches.probabilities if p is not None],
             StageTimes.longest(matches.times for matches in matched),
@@ -94,9 +102,9 @@ class MatchingScorer:
         return matches
 
 
-def _runs(texts: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(texts), RUN_PAIRS):
-        yield texts[first : first + RUN_PAIRS]
+def _sliced(texts: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    for first in range(0, len(texts), size):
+        yield texts[first : first + size]
 
 
 def _picture(target: Target, field: str) -> Image:

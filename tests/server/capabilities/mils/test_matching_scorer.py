@@ -10,6 +10,7 @@ from scenes import Scenes
 
 from triptych_server.capabilities.concurrency import Patience
 from triptych_server.capabilities.matching import RUN_PAIRS
+from triptych_server.capabilities.mils import matching_scorer
 from triptych_server.capabilities.mils.matching_scorer import RUNS, MatchingScorer
 from triptych_server.capabilities.mils.scorer import Scorer
 from triptych_server.capabilities.mils.targets import Aggregation, Goal, Target, Term
@@ -53,6 +54,18 @@ async def test_a_score_is_the_probability_of_a_match(models: Models, scenes: Sce
     assert scores.values[0] == max(scores.values)
     assert scores.cost.matched_pairs == len(texts)
     assert scores.cost.times.inference_ns > 0
+
+
+async def test_slices_make_no_difference(
+    models: Models, scenes: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer = MatchingScorer(models.itm, goal([picture(scenes, 0)]), models.matcher)
+    texts = scenes.english[:20]
+    whole = await scorer.score(texts, None)
+    monkeypatch.setattr(matching_scorer, "SLICE", 7)
+    sliced = await scorer.score(texts, None)
+    np.testing.assert_allclose(sliced.values, whole.values, atol=1e-6)
+    assert sliced.cost.matched_pairs == 20
 
 
 async def test_it_embeds_nothing(models: Models, scenes: Scenes) -> None:
