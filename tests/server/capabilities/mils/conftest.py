@@ -17,7 +17,7 @@ async def models() -> AsyncIterator[Models]:
         yield models
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def writer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_writer(tmp_path_factory.mktemp("generators")).folder
 
