@@ -37,9 +37,8 @@ class Ensemble:
             scorer.score(texts, vectors if scorer is self._embedding else None)
             for scorer, _ in self._parts
         )
-        values = np.zeros(len(texts))
-        for (_, weight), part in zip(self._parts, scored, strict=True):
-            values += weight * np.asarray(part.values)
+        weights = np.array([[weight] for _, weight in self._parts])
+        values = (weights * np.array([each.values for each in scored])).sum(axis=0)
         return Scores(values.tolist(), _beside(each.cost for each in scored))
 
 
