@@ -111,8 +111,8 @@ class MatchingScorer:
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What fits means: the weighted sum of up to 8 `scorers`, none being the cosine of the
-    gateway's default model.
+    """What fits means: the weighted sum of up to 8 `scorers`, with weights above 0 and up to 1,000,
+    none being the cosine of the gateway's default model.
 
     Of two texts whose vectors have a cosine above `near_duplicate_cosine` (0.5 to 1; None is 0.95)
     the later is not scored. At the end the best `finalists`, up to 256, are compared once more by
