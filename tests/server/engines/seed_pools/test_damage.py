@@ -157,6 +157,7 @@ def test_archives_of_arrays_are_no_vectors(folder: Path) -> None:
         read_pool(folder)
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence:DeprecationWarning")  # of a header
 @given(header=st.one_of(st.binary(max_size=200), st.text("({[]})'\"\\#,:\n \t<f48", max_size=200)))
 def test_no_header_of_vectors_does_harm(
     header: bytes | str, tmp_path_factory: pytest.TempPathFactory
