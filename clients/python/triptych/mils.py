@@ -212,7 +212,8 @@ class SolveStop(StrEnum):
 class SolveResult:
     """The end of a search.
 
-    `texts`, up to 64, are the finalists by their matching score, then the others by their score;
+    `texts`, up to 64, are the finalists, then the others by their score. Finalists within 0.01 of
+    the highest matching score come by their score, the rest of them by their matching score;
     the first is the result. `best` is the best by score. `stop` is None when the gateway tells one
     that is newer than this client. After DEADLINE finalists may not have been compared. `space` is
     that of the first contrastive scorer.

@@ -8,6 +8,7 @@ import numpy as np
 from triptych_server.capabilities.mils.aside import aside
 from triptych_server.capabilities.mils.candidates import Candidate, Seed
 from triptych_server.capabilities.mils.events import Result, Spending, Step, Stop
+from triptych_server.capabilities.mils.finalists import in_order
 from triptych_server.capabilities.mils.gauge import Gauge
 from triptych_server.capabilities.mils.ledger import Ledger
 from triptych_server.capabilities.mils.proposer import Proposer
@@ -84,7 +85,7 @@ class Course:
                 replace(each, matching_score=value)
                 for each, value in zip(finalists, values, strict=True)
             ]
-            self._finalists = sorted(judged, key=lambda each: -(each.matching_score or 0.0))
+            self._finalists = in_order(judged)
 
     def result(self, stop: Stop, last: Step) -> Result:
         """What `last`, the last reported step, and the comparison of finalists led to."""

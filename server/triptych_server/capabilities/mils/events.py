@@ -66,7 +66,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a search ended: finalists by their matching score, then the others by their score.
+    """How a search ended: finalists in the order of `finalists`, then the others by their score.
 
     `best` is the best by score, None where nothing was scored. `steps` are the proposer's.
     `spending` and `times` are those of the whole search.
