@@ -33,7 +33,7 @@ from triptych_export.miniworld.draw import draw
 from triptych_export.miniworld.world import sample_scene
 
 BUILD = Path("build/bench")
-SEARCHES, STEPS, CANDIDATES, SEEDS = 32, 6, 32, 64
+SEARCHES, STEPS, CANDIDATES, SEEDS = 32, 6, 16, 64
 console = Console()
 
 

@@ -78,7 +78,7 @@ class Seeds:
 class Proposal:
     """How candidates are written; None is the gateway's default.
 
-    Each step asks `model` for `candidates` (up to 256; None is 32), and shows it up to 64
+    Each step asks `model` for `candidates` (up to 256; None is 16), and shows it up to 64
     `examples` of scored captions. `temperature` None is 0.9, and 0 needs `candidates` of 1. A
     candidate longer than `max_tokens` (up to 1,000; None is 64) counts as not understood.
     `guidance` tells a chat model, in words, what else is wanted of the text.
@@ -212,7 +212,7 @@ class SolveStop(StrEnum):
 class SolveResult:
     """The end of a search.
 
-    `texts`, up to 64, are the finalists, then the others by their score. Finalists within 0.01 of
+    `texts`, up to 64, are the finalists, then the others by their score. Finalists within 0.001 of
     the highest matching score come by their score, the rest of them by their matching score;
     the first is the result. `best` is the best by score. `stop` is None when the gateway tells one
     that is newer than this client. After DEADLINE finalists may not have been compared. `space` is

@@ -24,7 +24,7 @@ from triptych_server.services.rules import (
 
 # What a request gets that does not say.
 POOL_LIMIT = 64
-CANDIDATES = 32
+CANDIDATES = 16
 TEMPERATURE = 0.9
 PROPOSE_COUNT = 8
 PROPOSE_TEMPERATURE = 1.0

@@ -77,7 +77,7 @@ def solve(
     caption_model: Annotated[str, typer.Option(help="The model of captions.")] = "",
     proposal_model: Annotated[str, typer.Option(help="The model that writes candidates.")] = "",
     candidates: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Candidates of a step. Default: 32.")
+        int | None, typer.Option(min=1, max=256, help="Candidates of a step. Default: 16.")
     ] = None,
     examples: Annotated[
         int | None,

@@ -30,7 +30,7 @@ def mils(
     ] = 500,
     candidates: Annotated[
         int, typer.Option(min=1, max=256, help="Captions that a step asks for.")
-    ] = 32,
+    ] = 16,
     finalists: Annotated[
         int, typer.Option(min=0, max=256, help="Captions compared by image-text matching.")
     ] = 16,

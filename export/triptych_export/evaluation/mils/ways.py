@@ -32,9 +32,9 @@ class Budget:
     """What a search may spend on a picture, as `triptych.Limits` has it, and how it is spent."""
 
     evaluations: int = 500
-    max_steps: int = 100
-    patience: int = 5
-    candidates: int = 32
+    max_steps: int = 40
+    patience: int = 4
+    candidates: int = 16
     finalists: int = 16
 
 

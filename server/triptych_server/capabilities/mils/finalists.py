@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from triptych_server.capabilities.mils.candidates import Candidate
 
 # Networks that compare pairs saturate: matching scores this close to the highest say the same.
-LEVEL = 0.01
+LEVEL = 0.001
 
 
 def in_order(ranked: Sequence[Candidate]) -> list[Candidate]:

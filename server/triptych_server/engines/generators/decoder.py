@@ -6,6 +6,8 @@ alone, whatever its neighbours are.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +33,15 @@ _RUN_POSITIONS = SCRATCH_TOKENS
 # weights once more would.
 _PADDED_PART = 0.2
 _PADDED_FREE = 32
+# Bytes of a network that a core's cache holds. Its operators are too short for several threads to
+# share one: each thread computes rows of its own instead, of so many positions at least.
+_SMALL_NETWORK = 16 * 2**20
+_THREAD_POSITIONS = 16
 
 
 class Decoder:
-    """One network, whose weights are loaded once; `threads` compute a run together.
+    """One network, whose weights are loaded once; `threads` compute a run together: the operators
+    of a large network, the rows of a small one.
 
     Raises `SpecError` when the files are not those of `spec`, and what ONNX Runtime raises when it
     refuses the graph. Safe to be called from several threads; each of its batches from one alone.
@@ -44,8 +51,15 @@ class Decoder:
         self.spec = spec
         self.bytes_per_token = 2 * spec.layers * spec.key_value_heads * spec.head_size * 4
         self._table = EmbeddingTable(folder, spec)
+        # Weights in a file beside the graph are those of large networks.
+        small = (folder / NETWORK_FILE).stat().st_size <= _SMALL_NETWORK
+        small = small and not (folder / f"{NETWORK_FILE}.data").exists()
+        self._parts = max(threads, 1) if small else 1
+        self._threads = ThreadPoolExecutor(self._parts, thread_name_prefix="generator-rows")
         self._session = ort.InferenceSession(
-            folder / NETWORK_FILE, _options(threads), providers=["CPUExecutionProvider"]
+            folder / NETWORK_FILE,
+            _options(1 if small else threads),
+            providers=["CPUExecutionProvider"],
         )
         _check(self._session, spec)
 
@@ -71,8 +85,43 @@ class Decoder:
         and values of each layer, `[B, heads, room, head size]`. Rows either are all new or have
         one token each.
         """
-        binding = self._session.io_binding()
         logits = np.empty((len(embeddings), self.spec.vocabulary), np.float32)
+
+        def compute(rows: slice) -> None:
+            # The network refuses padding beyond the longest of its rows.
+            longest = min(positions.shape[1], int(lengths[rows].max()))
+            self._compute(
+                np.ascontiguousarray(embeddings[rows, :longest]),
+                np.ascontiguousarray(positions[rows, :longest]),
+                lengths[rows],
+                [buffer[rows] for buffer in cache],
+                logits[rows],
+            )
+
+        parts = self._cut(*positions.shape)
+        if len(parts) == 1:
+            compute(parts[0])
+        else:
+            for future in [self._threads.submit(compute, rows) for rows in parts]:
+                future.result()
+        return logits
+
+    def _cut(self, rows: int, positions: int) -> list[slice]:
+        """The rows of a run, in parts that threads compute side by side."""
+        parts = max(1, min(self._parts, rows, rows * positions // _THREAD_POSITIONS))
+        ends = [rows * part // parts for part in range(parts + 1)]
+        return [slice(*pair) for pair in pairwise(ends)]
+
+    def _compute(
+        self,
+        embeddings: Floats,
+        positions: Ids,
+        lengths: npt.NDArray[np.int32],
+        cache: list[Floats],
+        logits: Floats,
+    ) -> None:
+        """Compute `logits` of some rows, as `run` describes them."""
+        binding = self._session.io_binding()
         inputs: dict[str, npt.NDArray[Any]] = {
             "embeddings": embeddings,
             "positions": positions,
@@ -85,7 +134,6 @@ class Decoder:
             _bind(binding.bind_input, f"past_{name}", buffer)
             _bind(binding.bind_output, f"present_{name}", buffer)
         self._session.run_with_iobinding(binding)
-        return logits
 
 
 class DecoderBatch:

@@ -15,7 +15,7 @@ def test_matches_that_are_level_come_by_their_score() -> None:
     assert (
         order(("a", 0.9, 0.9995), ("b", 0.8, 1.0), ("c", 0.7, 0.9999), ("d", 0.6, 0.98)) == "abcd"
     )
-    assert order(("a", 0.9, 0.1), ("b", 0.8, 0.992), ("c", 0.7, 1.0)) == "bca"
+    assert order(("a", 0.9, 0.1), ("b", 0.8, 0.9992), ("c", 0.7, 1.0)) == "bca"
 
 
 def test_matching_scores_may_be_negative() -> None:

@@ -133,6 +133,18 @@ def test_forks_go_their_own_ways(decoder: Decoder, tiny: TinyGenerator) -> None:
         assert row.tolist() == greedy(tiny.model, forked, 8)
 
 
+def test_threads_that_share_the_rows_give_what_one_gives(
+    decoder: Decoder, tiny: TinyGenerator
+) -> None:
+    sharing = Decoder(tiny.folder, decoder.spec, threads=3)
+    asked = prompts(decoder, LENGTHS * 9)
+    alone, shared = decoder.batch(), sharing.batch()
+    np.testing.assert_allclose(shared.add(asked), alone.add(asked), rtol=0, atol=TOLERANCE)
+    for token in range(5):
+        ids = np.full(len(asked), token)
+        np.testing.assert_allclose(shared.step(ids), alone.step(ids), rtol=0, atol=TOLERANCE)
+
+
 def test_a_row_does_not_depend_on_its_neighbours(decoder: Decoder) -> None:
     rng = np.random.default_rng(1)
     lengths = [10, *rng.integers(1, CONTEXT_LENGTH - 20, 31).tolist()]
