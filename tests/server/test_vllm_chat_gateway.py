@@ -65,7 +65,7 @@ def test_model_is_listed_with_what_it_sees(seeing: Stubs) -> None:
     model = seeing.model.GetModel(model_pb2.GetModelRequest(name=SEEING)).model
     generator = model.generator
     assert (model.space, len(model.encoders)) == ("", 0)
-    assert (generator.proposals, model.default) == (True, True)  # for proposals
+    assert (generator.proposals, model.default) == (True, False)  # the shipped one proposes
     assert (generator.chat, generator.max_images, generator.context_length) == (True, 1, 512)
     assert (generator.beam_search, generator.choices) == (False, False)
     assert generator.state == model_pb2.STATE_READY
