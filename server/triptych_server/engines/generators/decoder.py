@@ -152,8 +152,9 @@ class DecoderBatch:
         """Tokens that each row holds: `[rows]`."""
         return self._lengths.copy()
 
-    def add(self, prompts: Sequence[Floats]) -> Floats:
-        """Append a row a prompt `[L, H]` and compute it; logits `[prompts, V]` of the next tokens.
+    def add(self, prompts: Sequence[Floats], copies: Sequence[int] = ()) -> Floats:
+        """Compute prompts `[L, H]`, and append so many rows of each, one if no `copies` are named;
+        logits `[prompts, V]` of the next tokens.
 
         Prompts of similar length share a run. Raises `ValueError` for a prompt that is empty,
         longer than the context, or not float32 of the hidden size.
@@ -165,7 +166,8 @@ class DecoderBatch:
         if not prompts:
             return logits
         new = np.array([len(prompt) for prompt in prompts], np.int32)
-        self._fit(held + len(new), max(int(new.max()), self._longest()))
+        ends = held + np.cumsum(copies or np.ones_like(new))
+        self._fit(int(ends[-1]), max(int(new.max()), self._longest()))
         for group in _groups(new):
             padded = np.zeros((len(group), int(new[group].max()), spec.hidden_size), np.float32)
             for row, index in enumerate(group):
@@ -175,8 +177,10 @@ class DecoderBatch:
             # room numbers, and a neighbour may need far more room than these prompts.
             cache = self._cache.prompts(*positions.shape)
             logits[group] = self._decoder.run(padded, positions, new[group], cache)
-            self._cache.put([held + index for index in group], cache)
-        self._lengths = np.concatenate([self._lengths, new])
+            for row, index in enumerate(group):
+                rows = slice(ends[index - 1] if index else held, ends[index])
+                self._cache.put(rows, [buffer[row, :, : new[index]] for buffer in cache])
+        self._lengths = np.concatenate([self._lengths, np.repeat(new, np.diff(ends, prepend=held))])
         return logits
 
     def step(self, ids: Ids) -> Floats:
@@ -207,13 +211,13 @@ class DecoderBatch:
             raise ValueError(f"there are {len(self)} rows")
         if not rows:
             self._lengths = self._lengths[:0]
-            self._cache.clear()
+            self._cache.rest()
             return
         targets = [row for row, source in enumerate(rows) if row != source]
         sources = [rows[row] for row in targets]
         self._fit(len(rows), self._longest())
         if targets:
-            self._cache.move(sources, targets, int(self._lengths[sources].max()))
+            self._cache.move(sources, targets, self._lengths[sources])
         self._lengths = self._lengths[list(rows)]
 
     def _fit(self, rows: int, tokens: int) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 
@@ -36,8 +37,11 @@ class RunningBatch:
         If that fails, each is computed alone, so that a bad one fails alone.
         """
         held = len(self._rows)
+        rows = [request.rows() for request in requests]
         try:
-            logits = self._batch.add([request.prompt.embeddings for request in requests])
+            logits = self._batch.add(
+                [request.prompt.embeddings for request in requests], list(map(len, rows))
+            )
         except Exception as error:  # whatever it is, the callers must hear of it
             if len(self._batch) != held:
                 raise
@@ -48,13 +52,8 @@ class RunningBatch:
             for request in requests:
                 self.join([request])
             return
-        sources = []
-        for place, request in enumerate(requests):
-            rows = request.rows()
-            self._rows += rows
-            sources += [place] * len(rows)
-        self._batch.keep([*range(held), *(held + place for place in sources)])
-        self._choose(held, logits[sources])
+        self._rows += chain.from_iterable(rows)
+        self._choose(held, np.repeat(logits, list(map(len, rows)), axis=0))
 
     def step(self) -> None:
         """Append to every row its last token, and choose the next."""

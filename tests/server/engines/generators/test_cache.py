@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from generators import TinyGenerator
 
-from triptych_server.engines.generators.cache import Cache
+from triptych_server.engines.generators.cache import IDLE_BYTES, Cache
 from triptych_server.engines.generators.spec import FolderSpec, read_spec
 
 LAYERS, HEADS, HEAD_SIZE, CONTEXT = 2, 16, 64, 3000
@@ -39,7 +39,7 @@ def write(cache: Cache, first: int, tokens: list[int]) -> None:
         prompt = cache.prompts(1, length)
         for buffer in prompt:
             buffer[:] = row
-        cache.put([row], prompt)
+        cache.put(slice(row, row + 1), [buffer[0] for buffer in prompt])
 
 
 def resident() -> int:
@@ -97,8 +97,21 @@ def test_rows_that_were_long_once_give_their_memory_back(spec: FolderSpec) -> No
     write(cache, 0, long)
     assert resident() - before > 14 * 500 * BYTES_PER_TOKEN
     cache.fit(16, 500, lengths(499, *[1] * 15))
-    most = (2 * 515 + 512 + 500) * BYTES_PER_TOKEN
+    most = (2 * 515 + 500) * BYTES_PER_TOKEN + IDLE_BYTES
     assert resident() - before < most + 40 * MEGABYTE
+
+
+@needs_proc
+def test_without_rows_little_memory_is_kept(spec: FolderSpec) -> None:
+    cache = Cache(spec)
+    before = resident()
+    write(cache, 0, [CONTEXT] * 4)
+    cache.rest()
+    assert resident() - before < 20 * MEGABYTE
+    write(cache, 0, [5])
+    room = cache.rows(1)[0].ctypes.data
+    cache.rest()
+    assert cache.rows(1)[0].ctypes.data == room
 
 
 @needs_proc
