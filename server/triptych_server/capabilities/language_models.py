@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from triptych_server import deadline
 from triptych_server.capabilities.chat_form import ChatForm
@@ -82,7 +82,7 @@ class LanguageModel:
     async def write(self, prompt: Prompt, sampling: Sampling, field: str) -> Progress:
         """The texts after a prompt, ended."""
         progress = Progress()
-        async with self.deltas(prompt, sampling, field) as deltas:
+        async with self.deltas(prompt, replace(sampling, whole=True), field) as deltas:
             async for delta in deltas:
                 progress.add(delta)
         return progress

@@ -100,7 +100,8 @@ class Sampling:
     With `beams` above 1, `n` is at most `beams` and `temperature` is 0. `seed` None draws one.
     The text ends before the first of `stop`, even before `min_tokens`, which hold back the tokens
     that end a text. The repetition penalty counts the tokens of the prompt's texts. A text with a
-    `structure` may break off at `max_tokens`. Numbers out of range are a `ValueError`.
+    `structure` may break off at `max_tokens`. With `whole` a text may come in one piece, at its
+    end. Numbers out of range are a `ValueError`.
     """
 
     max_tokens: int
@@ -115,6 +116,7 @@ class Sampling:
     beams: int = 1
     length_penalty: float = 1.0
     structure: Structure | None = None
+    whole: bool = False
 
     def __post_init__(self) -> None:
         ranges = {

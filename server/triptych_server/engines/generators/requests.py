@@ -3,8 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -91,8 +90,7 @@ def _deliver(events: Sequence[tuple[Request, Event]]) -> None:
         request.events.put_nowait(event)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Prediction:
+class Prediction(NamedTuple):
     """What the network says about the next token of one row: `logits` `[V]`, the logarithm of the
     sum of their exponentials, the likeliest token, and the one that was drawn as the row asked."""
 

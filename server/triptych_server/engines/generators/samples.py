@@ -55,6 +55,7 @@ class Sample:
         self._chooser = chooser
         self._text = text
         self._generated: list[int] = []
+        self._untold = ""  # of the text
         self._told = 0  # tokens that deltas have reported
         self._log_probability = 0.0  # of those that they have not
 
@@ -70,9 +71,10 @@ class Sample:
         if len(self._generated) == 1:
             self.request.begin()
         text, finish = self._extend(token)
+        self._untold += text
         self.token = None if finish else token
-        if text or finish:
-            self._tell(text, finish, outbox)
+        if finish or (self._untold and not self.request.sampling.whole):
+            self._tell(finish, outbox)
 
     def _extend(self, token: int) -> tuple[str, Finish | None]:
         """What `token` adds to the text, and whether that is its end."""
@@ -87,17 +89,17 @@ class Sample:
             text += self._text.finish()
         return text, Finish.STOP if self._text.stopped else finish
 
-    def _tell(self, text: str, finish: Finish | None, outbox: Outbox) -> None:
+    def _tell(self, finish: Finish | None, outbox: Outbox) -> None:
         last = finish is not None and self.request.finished()
         delta = Delta(
             index=self._index,
-            text=text,
+            text=self._untold,
             tokens=len(self._generated) - self._told,
             log_probability=self._log_probability,
             finish=finish,
             cost=self.request.cost() if last else None,
         )
         outbox.put(self.request, delta)
-        self._told, self._log_probability = len(self._generated), 0.0
+        self._untold, self._told, self._log_probability = "", len(self._generated), 0.0
         if last:
             self.request.end()

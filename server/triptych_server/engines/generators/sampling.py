@@ -6,8 +6,7 @@ minimal length, temperature, top-k, top-p.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +55,8 @@ def scale(logits: Logits, temperature: float | Doubles) -> Doubles:
     one, so that none overflows."""
     with np.errstate(over="ignore"):  # to what is impossible
         below: Doubles = (logits - logits.max(-1, keepdims=True)).astype(np.float64)
-        return below / temperature
+        below /= temperature
+        return below
 
 
 def keep_top_k(logits: Logits, k: int) -> Logits:
@@ -92,7 +92,8 @@ def draw(logits: Doubles, points: Doubles | float) -> npt.NDArray[np.intp]:
     Tokens lie side by side in the order of their ids, so that rounding errors in the logits, which
     differ from batch to batch, change the choice only when a point is at the very edge of a token.
     """
-    edges = np.cumsum(np.exp(logits - logits.max(-1, keepdims=True)), -1)
+    edges = logits - logits.max(-1, keepdims=True)
+    np.cumsum(np.exp(edges, out=edges), -1, out=edges)
     whole = edges[..., -1:]
     places = (edges <= np.asarray(points)[..., None] * whole).sum(-1)
     last = (edges < whole).sum(-1)  # that is possible; rounding may lead beyond
@@ -100,8 +101,7 @@ def draw(logits: Doubles, points: Doubles | float) -> npt.NDArray[np.intp]:
     return drawn
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """To take the token at `point` of what the network says, at a temperature and nothing else."""
 
     temperature: float

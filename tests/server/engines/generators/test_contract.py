@@ -134,6 +134,15 @@ async def test_deltas_add_up_to_the_text_and_come_token_by_token(
     assert_equal(joined(deltas), reference.generate(PROMPT, sampling))
 
 
+async def test_whole_texts_are_the_same(generator: Generator) -> None:
+    for sampling in (replace(DRAWN, n=4), replace(DRAWN, stop=("e",))):
+        pieces = await continue_prompt(generator, PROMPT, sampling)
+        whole = await continue_prompt(generator, PROMPT, replace(sampling, whole=True))
+        assert [(each.text, each.tokens, each.finish) for each in whole] == [
+            (each.text, each.tokens, each.finish) for each in pieces
+        ]
+
+
 async def test_samples_of_one_prompt_differ_and_come_again_with_their_seed(
     generator: Generator,
 ) -> None:

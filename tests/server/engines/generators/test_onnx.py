@@ -87,6 +87,15 @@ async def test_without_a_description_there_is_no_spec(tmp_path: Path) -> None:
         await generator.spec()
 
 
+async def test_whole_texts_come_in_one_piece(tiny: TinyGenerator) -> None:
+    generator = await opened(tiny.folder)
+    sampling = Sampling(max_tokens=20, min_tokens=20, temperature=1, n=3, whole=True)
+    deltas = [delta async for delta in generator.generate(PROMPT, sampling)]
+    assert sorted((delta.index, delta.tokens) for delta in deltas) == [(0, 20), (1, 20), (2, 20)]
+    assert [delta.cost is not None for delta in deltas] == [False, False, True]
+    await generator.close()
+
+
 async def test_a_closed_generator_is_unavailable(tiny: TinyGenerator) -> None:
     generator = await opened(tiny.folder)
     running = generator.generate(PROMPT, Sampling(max_tokens=100, min_tokens=100))
