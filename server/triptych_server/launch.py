@@ -52,15 +52,11 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 self._command, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        assert self._process.stdout is not None, "it is a pipe"
-        for line in self._process.stdout:
-            if metrics := METRICS.search(line.strip()):
-                self.metrics = metrics[1]
-            if ready := READY.search(line.strip()):
-                self.target = ready[1]
-                return self
-        code = self._process.wait()
-        raise RuntimeError(f"the gateway ended with code {code}:\n{self._log.read_text()}")
+        try:
+            return self._ready(self._process)
+        except BaseException:  # an interrupt as well: nobody else would end it
+            self._end(self._process)
+            raise
 
     def __exit__(
         self,
@@ -68,7 +64,21 @@ class GatewayProcess:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        process = self._running()
+        self._end(self._running())
+
+    def _ready(self, process: "subprocess.Popen[str]") -> Self:
+        assert process.stdout is not None, "it is a pipe"
+        for line in process.stdout:
+            if metrics := METRICS.search(line.strip()):
+                self.metrics = metrics[1]
+            if ready := READY.search(line.strip()):
+                self.target = ready[1]
+                return self
+        code = process.wait()
+        raise RuntimeError(f"the gateway ended with code {code}:\n{self._log.read_text()}")
+
+    @staticmethod
+    def _end(process: "subprocess.Popen[str]") -> None:
         process.terminate()
         process.wait()
         if process.stdout is not None:

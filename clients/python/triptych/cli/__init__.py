@@ -1,5 +1,7 @@
 """The command line, `triptych COMMAND`: one module for each group of commands."""
 
+import signal
+import sys
 from importlib import metadata
 from typing import Annotated
 
@@ -70,4 +72,6 @@ app.command("eval", **extras.PASS_ON)(extras.evaluate)
 
 def main() -> None:
     """Entry point of the `triptych` script."""
+    # Like an interrupt, so that what a command has started or opened ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     app()

@@ -1,6 +1,12 @@
 """`triptych eval mils` against a gateway of its own, on a small set."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,3 +69,23 @@ def test_a_gateway_needs_its_seed_pools() -> None:
     done = CliRunner().invoke(app, ["mils", "--target", "127.0.0.1:1"])
     assert done.exit_code == 2
     assert "--pools" in done.output
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux")
+@pytest.mark.parametrize("seconds", [0, 4])
+def test_its_gateway_ends_with_it(seconds: float) -> None:
+    command = [sys.executable, "-m", "triptych", "eval", "mils", *SMALL]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        while not (started := children(process.pid)):
+            assert process.poll() is None
+            time.sleep(0.05)
+        time.sleep(seconds)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    for gateway in started:
+        with pytest.raises(ProcessLookupError):
+            os.kill(gateway, 0)
