@@ -153,8 +153,7 @@ def search(
     evaluations: int = 10_000,
     cosine: float = 0.95,
     seed: int = 0,
-    rescore: bool = False,
-    one_round: bool = False,
+    published: bool = False,
     finalists: int = 0,
 ) -> Search:
     """A search from these words."""
@@ -166,8 +165,7 @@ def search(
         cosine,
         seed,
         finalists,
-        rescore_survivors=rescore,
-        one_round=one_round,
+        published=published,
     )
 
 

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -76,7 +76,8 @@ class NotingGenerator(OnnxGenerator):
         self.running += 1
         self.most_running = max(self.most_running, self.running)
         try:
-            async with aclosing(super().generate(prompt, sampling)) as deltas:
+            in_pieces = replace(sampling, whole=False)  # of which the first tells
+            async with aclosing(super().generate(prompt, in_pieces)) as deltas:
                 async for delta in deltas:
                     self.wrote.set()
                     yield delta

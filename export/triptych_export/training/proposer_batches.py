@@ -32,6 +32,7 @@ IGNORED = -100
 _FROM_NOTHING, _BEGUN = 0.04, 0.06
 _FULL = 0.65  # how many lists are as long as they may be
 _VARIED = 0.4  # how many have the best and any others, not the best ones
+_CHOICES = (2, 4, 8)  # of so many times as many as are shown
 _INVERTED, _STRANGE = 0.15, 0.02  # lines that tell a pair the other way round, or something else
 _NOISE = 0.012  # of scores, at most
 _MOVED, _SHIFT, _STRETCH = 0.35, 0.12, (0.6, 1.5)  # lists whose scores have another scale
@@ -180,7 +181,8 @@ def _choose(keys: Rows, scores: Floats, rng: np.random.Generator) -> tuple[Rows,
     count = EXAMPLES if rng.uniform() < _FULL else int(rng.integers(1, EXAMPLES, endpoint=True))
     count = min(count, scored)
     if rng.uniform() < _VARIED and count > 1:
-        others = rng.choice(np.arange(1, scored), count - 1, replace=False)
+        choice = min(scored, count * int(rng.choice(_CHOICES)))
+        others = rng.choice(np.arange(1, choice), count - 1, replace=False)
         chosen = np.concatenate([[0], others])
     else:
         chosen = np.arange(count)

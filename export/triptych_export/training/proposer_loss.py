@@ -14,7 +14,7 @@ from triptych_export.training.proposer_batches import IGNORED, Batch
 SHOWN_WEIGHT = 0.3  # of the examples
 # Searches that stand still draw at high temperatures. There, what no caption says must stay
 # unlikely, and what captions may say as likely as it was.
-HOT_WEIGHT, HOT_TEMPERATURE = 0.2, 2.0
+HOT_WEIGHT, HOT_TEMPERATURE = 0.5, 2.0
 # Words that captions have in each other's place; each other token stands alone.
 _KINDS: tuple[Iterable[str], ...] = (
     SIZES,

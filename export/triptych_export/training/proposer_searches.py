@@ -21,7 +21,7 @@ from triptych_export.training.proposer_scenes import (
 )
 from triptych_export.training.proposer_scores import Floats, Scorer
 
-KEPT = 16  # the best of each search
+KEPT = 48  # the best of each search
 STEPS = 10
 POOLS = (2, 16, 64, 512, 4096, 16384)  # random captions that a search begins with
 CANDIDATES = (8, 16, 32, 48)  # of a step
@@ -36,8 +36,8 @@ _GUIDED, _MOST_GUIDANCE = 0.5, 0.35
 class Contexts:
     """What C searches have found: the best scored scenes, best first.
 
-    ``truths [C, 11]`` are the hidden scenes, ``keys [C, 16]`` the scored ones and ``scores
-    [C, 16] float32`` theirs, minus infinity where a search has scored fewer.
+    ``truths [C, 11]`` are the hidden scenes, ``keys [C, 48]`` the scored ones and ``scores
+    [C, 48] float32`` theirs, minus infinity where a search has scored fewer.
     """
 
     truths: Rows
@@ -57,12 +57,12 @@ def run_searches(scorer: Scorer, count: int, rng: np.random.Generator) -> Contex
     candidates = int(rng.choice(CANDIDATES))
     empty = np.full((count, KEPT), -np.inf, np.float32)
     contexts = [
-        _best(np.zeros((count, KEPT), np.int64), empty, pools, scorer.score(aims, pool), truths)
+        best_of(np.zeros((count, KEPT), np.int64), empty, pools, scorer.score(aims, pool), truths)
     ]
     for _ in range(STEPS):
         keys, scores = contexts[-1]
         new = keys_of(_children(keys, scores, truths, guidance, candidates, rng))
-        contexts.append(_best(keys, scores, new, scorer.score(aims, new), truths))
+        contexts.append(best_of(keys, scores, new, scorer.score(aims, new), truths))
     return Contexts(
         np.concatenate([truths] * len(contexts)),
         np.concatenate([keys for keys, _ in contexts]),
@@ -102,7 +102,7 @@ def _draw(keys: Keys, scores: Floats, count: int, rng: np.random.Generator) -> K
     return drawn
 
 
-def _best(
+def best_of(
     keys: Keys, scores: Floats, new: Keys, new_scores: Floats, truths: Rows
 ) -> tuple[Keys, Floats]:
     """The best of old and new scenes, each once and the truth never, best first."""

@@ -20,6 +20,7 @@ from triptych_server.capabilities.mils.standing import Standing
 # A step asks once more, and again, for what was no new text: each time for more varied ones.
 HEATS = (1.0, 1.4, 1.8)
 TEXTS = 64  # of a result
+MATCHES = 0.5  # the least probability of what is said to match
 
 
 class Course:
@@ -38,6 +39,8 @@ class Course:
         self._standing = Standing(search.near_duplicate_cosine)
         self._step = 0
         self._finalists: Sequence[Candidate] = ()
+        self._matching: dict[str, float] = {}  # scores by the judge
+        self._refused: Candidate | None = None
         self._shown: set[tuple[str, ...]] = set()  # to a greedy proposer
 
     async def begin(self) -> None:
@@ -53,17 +56,21 @@ class Course:
         await aside(work, self._standing.begin, texts, scores, vectors, begin_with)
         self.scored = tuple(self._standing.ranked)
 
-    async def advance(self) -> None:
-        """Do one step."""
+    async def advance(self, idle: int) -> None:
+        """Do one step, after so many that found nothing better."""
         self._step += 1
+        self._finalists = ()
         self._ledger.open_step()
         left = self._search.limits.max_evaluations - self._ledger.spending.evaluations
         wanted = min(self._search.candidates, left)
-        if self._search.rescore_survivors:
+        if self._search.published:
             await self._rescore()
-        for number, heat in enumerate(HEATS[:1] if self._search.one_round else HEATS):
+            await self._round(0, wanted, HEATS[0], self._examples())
+            return
+        for number, heat in enumerate(HEATS):
             if missing := wanted - len(self.scored):
-                await self._round(number, missing, heat)
+                shown = self._examples(number, breadth=number and idle + number)
+                await self._round(number, missing, heat, shown)
 
     def report(self) -> Step:
         """The current step."""
@@ -77,15 +84,22 @@ class Course:
         )
 
     async def compare(self, judge: Scorer) -> None:
-        """Score the best once more, by the judge."""
+        """Score the best once more, by the judge: those that it has not scored yet. If it says that
+        none matches, the very best is shown no more: it led there."""
         finalists = self._standing.ranked[: self._search.finalists]
-        if finalists:
-            values = await Gauge(judge, self._ledger).measure([each.text for each in finalists])
-            judged = [
-                replace(each, matching_score=value)
-                for each, value in zip(finalists, values, strict=True)
-            ]
-            self._finalists = in_order(judged)
+        if new := [each.text for each in finalists if each.text not in self._matching]:
+            values = await Gauge(judge, self._ledger).measure(new)
+            self._matching.update(zip(new, values, strict=True))
+        judged = [replace(each, matching_score=self._matching[each.text]) for each in finalists]
+        self._finalists = in_order(judged)
+        if self.doubtful:
+            self._refused = self._standing.best
+
+    @property
+    def doubtful(self) -> bool:
+        """There are finalists, and the judge says that none matches."""
+        scores = [each.matching_score or 0.0 for each in self._finalists]
+        return max(scores, default=MATCHES) < MATCHES
 
     def result(self, stop: Stop, last: Step) -> Result:
         """What `last`, the last reported step, and the comparison of finalists led to."""
@@ -112,13 +126,14 @@ class Course:
 
     async def _rescore(self) -> None:
         """Pay for the scores of survivors, which are known, as the published loop does."""
-        survivors = self._examples(0)
+        survivors = self._examples()
         if survivors:
             await self._gauge.measure([each.text for each in survivors])
 
-    async def _round(self, number: int, count: int, heat: float) -> None:
+    async def _round(
+        self, number: int, count: int, heat: float, examples: Sequence[Candidate]
+    ) -> None:
         """Ask for texts once, and score those that are new."""
-        examples = self._examples(number)
         if self._knows_reply(examples):
             return
         reply = await self._proposer.propose(
@@ -158,13 +173,15 @@ class Course:
         self._ledger.enter(Spending(evaluations=len(candidates)))
         self.scored = [*self.scored, *candidates]
 
-    def _examples(self, number: int) -> list[Candidate]:
-        """Worst first: the very best in a step's first round, others beside the best in later
-        ones."""
-        ranked, count = self._standing.examples, self._proposer.examples
-        if not number:
+    def _examples(self, number: int = 0, breadth: int = 0) -> list[Candidate]:
+        """What a round shows, worst first: the very best, or the best and others of a choice that
+        doubles with each `breadth`."""
+        ranked = [each for each in self._standing.examples if each is not self._refused]
+        count = self._proposer.examples
+        if not breadth:
             return best_of(ranked, count)
-        return varied(ranked, count, np.random.default_rng(self._state(number)))
+        choice = ranked[: count << breadth]
+        return varied(choice, count, np.random.default_rng(self._state(number)))
 
     def _state(self, number: int) -> Sequence[int]:
         """Random numbers of a round, below 2**32."""

@@ -11,6 +11,9 @@ from triptych_server.capabilities.mils.scorer import Scorer
 from triptych_server.capabilities.mils.search import Search
 from triptych_server.errors import DeadlineExceeded
 
+# Standing still is borne so many times longer where no finalist matches.
+DOUBT = 3
+
 
 async def solve(
     search: Search, proposer: Proposer, scorer: Scorer, judge: Scorer | None, end: float | None
@@ -25,23 +28,29 @@ async def solve(
     course = Course(search, proposer, scorer)
     if not await _done_by(end, course.begin):
         raise DeadlineExceeded("the deadline passed before the seeds were scored")
-    step, idle = course.report(), 0
+    step, idle, doubted = course.report(), 0, False
     yield step
-    while (stop := _limit(search, step, idle)) is None:
-        done = await _done_by(end, course.advance)
-        if done or course.scored:
-            before, step = step, course.report()
-            idle = idle + 1 if step.best is before.best else 0
-            yield step
-        if not done:
+    while True:
+        stop = _limit(search, step, idle // DOUBT if doubted else idle)
+        if stop is None:
+            done = await _done_by(end, partial(course.advance, idle))
+            if done or course.scored:
+                before, step = step, course.report()
+                stands = step.best is before.best
+                idle, doubted = (idle + 1, doubted) if stands else (0, False)
+                yield step
+            if done:
+                continue
             stop = Stop.DEADLINE
-            break
-    if stop is Stop.DEADLINE:
-        if step.best is None:
-            raise DeadlineExceeded("the deadline passed before a text was scored")
-    elif judge is not None and search.finalists:
-        compared = await _done_by(end, partial(course.compare, judge))
-        stop = stop if compared else Stop.DEADLINE
+        elif judge is not None and search.finalists:
+            if not await _done_by(end, partial(course.compare, judge)):
+                stop = Stop.DEADLINE
+            elif stop is Stop.PATIENCE and course.doubtful and not doubted:
+                doubted = True
+                continue
+        break
+    if stop is Stop.DEADLINE and step.best is None:
+        raise DeadlineExceeded("the deadline passed before a text was scored")
     yield course.result(stop, step)
 
 

@@ -16,8 +16,8 @@ class Search:
     later one is not scored, and 1 makes only equal texts duplicates. All chance comes from `seed`,
     which is not negative. So many `finalists` are compared by the judge at the end.
 
-    As the published loop does, `rescore_survivors` scores the examples of a step again, and
-    `one_round` asks no further in a step where what was asked for is no new text.
+    With `published` a step does as in the published loop: it scores its examples, the very best,
+    again, and asks no further where what was asked for is no new text.
     """
 
     seeds: Sequence[Seed]
@@ -27,5 +27,4 @@ class Search:
     near_duplicate_cosine: float
     seed: int
     finalists: int = 0
-    rescore_survivors: bool = False
-    one_round: bool = False
+    published: bool = False

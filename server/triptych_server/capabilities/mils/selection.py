@@ -13,11 +13,10 @@ def best_of(ranked: Sequence[Candidate], count: int) -> list[Candidate]:
 
 
 def varied(ranked: Sequence[Candidate], count: int, random: np.random.Generator) -> list[Candidate]:
-    """The best and some of those after it, worst first: a choice among twice as many as are shown,
-    or all but one of fewer."""
-    pool = ranked[: 2 * count]
-    others = min(count, max(len(pool) - 1, 1)) - 1
+    """The best and some of those after it, which are in `ranked`, worst first: `count`, or all but
+    one of fewer."""
+    others = min(count, max(len(ranked) - 1, 1)) - 1
     if others < 1:
-        return best_of(pool, min(count, 1))
-    places = 1 + random.choice(len(pool) - 1, others, replace=False)
-    return [*(pool[place] for place in sorted(places, reverse=True)), pool[0]]
+        return best_of(ranked, min(count, 1))
+    places = 1 + random.choice(len(ranked) - 1, others, replace=False)
+    return [*(ranked[place] for place in sorted(places, reverse=True)), ranked[0]]

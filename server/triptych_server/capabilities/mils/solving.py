@@ -89,8 +89,7 @@ def _search(query: SolveQuery, begun: Begun) -> Search:
         near_duplicate_cosine=1.0 if published else query.scoring.near_duplicate_cosine,
         seed=secrets.randbits(64) if query.seed is None else query.seed,
         finalists=query.scoring.finalists,
-        rescore_survivors=published,
-        one_round=published,
+        published=published,
     )
 
 

@@ -20,8 +20,9 @@ from mils_parts import (
 )
 
 from triptych_server.capabilities.mils.candidates import Candidate, Seed
+from triptych_server.capabilities.mils.course import HEATS
 from triptych_server.capabilities.mils.events import Stop
-from triptych_server.capabilities.mils.loop import solve
+from triptych_server.capabilities.mils.loop import DOUBT, solve
 from triptych_server.capabilities.mils.proposer import Proposals
 from triptych_server.capabilities.mils.scorer import Embedded, Scores, ScoringCost, Vectors
 from triptych_server.errors import Internal, Unavailable
@@ -89,7 +90,7 @@ async def test_the_best_seeds_alone_take_part() -> None:
 
 async def test_all_seeds_count_of_which_few_take_part() -> None:
     seeds = list(map("".join, islice(product(LETTERS, repeat=6), 30_000)))
-    solving = solve(search(*seeds, cosine=1, rescore=True), Mutator(), WordScorer(), None, None)
+    solving = solve(search(*seeds, cosine=1, published=True), Mutator(), WordScorer(), None, None)
     steps, result = await events(solving)
     assert steps[0].spending.encoded_texts == 30_000
     assert len(steps[0].candidates) == 64
@@ -170,9 +171,28 @@ async def test_duplicates_are_counted() -> None:
 
 async def test_nothing_is_asked_for_again_where_the_published_loop_does_not() -> None:
     parrot = Parrot(["facade"])
-    searching = search("aaaaaa", steps=2, candidates=5, one_round=True)
+    searching = search("aaaaaa", steps=2, candidates=5, published=True)
     await events(solve(searching, parrot, WordScorer(), None, None))
     assert [count for count, _ in parrot.asked] == [5, 5]
+
+
+async def test_the_published_loop_shows_the_best_even_when_it_stands_still() -> None:
+    parrot = Parrot(["facade"], examples=2)
+    searching = search("facade", "facada", "aaaaaa", steps=4, published=True)
+    await events(solve(searching, parrot, WordScorer(), None, None))
+    assert [texts(shown) for _, shown in parrot.asked] == [["facada", "facade"]] * 4
+
+
+async def test_the_longer_a_search_stands_still_the_wider_is_what_it_shows() -> None:
+    parrot = Parrot([], unparsed=5, examples=2)
+    seeds = ["".join(letters) for letters in product("ade", repeat=4)]
+    searching = search(*seeds, steps=4, candidates=5)
+    _, result = await events(solve(searching, parrot, WordScorer("edad"), None, None))
+    places = {text: place for place, text in enumerate(texts(result.texts))}
+    other = [max(places[text] for text in texts(shown)) for _, shown in parrot.asked]
+    rounds = [other[start : start + 3] for start in range(0, len(other), 3)]
+    assert [first for first, _, _ in rounds] == [1, 1, 1, 1]
+    assert max(rounds[0]) < 8 < max(rounds[3]) < 64
 
 
 async def test_missing_texts_are_asked_for_again_of_others_and_hotter() -> None:
@@ -277,7 +297,7 @@ async def test_equal_scores_do_not_change_the_best() -> None:
 async def test_survivors_are_scored_again_where_the_published_loop_does() -> None:
     scorer = WordScorer()
     solving = solve(
-        search("aaaaaa", "facaca", steps=2, cosine=1, rescore=True), Mutator(), scorer, None, None
+        search("aaaaaa", "facaca", steps=2, cosine=1, published=True), Mutator(), scorer, None, None
     )
     steps, result = await events(solving)
     assert scorer.scored[:4] == ["aaaaaa", "facaca", "aaaaaa", "facaca"]
@@ -306,6 +326,35 @@ async def test_finalists_come_first_by_their_matching_score() -> None:
     assert matching == [1, pytest.approx(5 / 6), pytest.approx(5 / 6), None]
     assert result.spending.matched_pairs == 3
     assert judge.scored == [WORD, "facada", "facaaa"]
+
+
+@pytest.mark.parametrize(("word", "steps"), [("facade", 2), ("xxxxxx", 2 * DOUBT)])
+async def test_a_search_stands_still_longer_where_no_finalist_matches(
+    word: str, steps: int
+) -> None:
+    judge = WordJudge(word)
+    searching = search("facada", "aaaaaa", patience=2, finalists=2)
+    _, result = await events(solve(searching, Parrot(), WordScorer(), judge, None))
+    assert (result.stop, result.steps) == (Stop.PATIENCE, steps)
+    assert judge.scored == ["facada", "aaaaaa"]  # once each
+    assert texts(result.texts) == ["facada", "aaaaaa"]
+    assert None not in [each.matching_score for each in result.texts]
+
+
+async def test_a_doubtful_search_finds_what_matches() -> None:
+    class Late(Parrot):
+        async def propose(
+            self, examples: Sequence[Candidate], count: int, *, seed: int, heat: float
+        ) -> Proposals:
+            self.texts = [WORD] if len(self.asked) >= 4 * len(HEATS) else []
+            return await super().propose(examples, count, seed=seed, heat=heat)
+
+    judge = WordJudge()
+    seeds = search("fbbbbb", patience=3, finalists=2)
+    _, result = await events(solve(seeds, Late(), WordScorer(), judge, None))
+    assert result.texts[0].text == WORD
+    assert result.steps == 5 + 3
+    assert judge.scored == ["fbbbbb", WORD]
 
 
 async def test_fewer_texts_than_finalists_are_all_compared() -> None:

@@ -23,7 +23,6 @@ def test_a_varied_choice_has_the_best_and_none_twice(held: int, count: int, seed
     places = [int(each.text) for each in chosen]
     assert places == sorted(set(places), reverse=True)
     assert len(places) <= count
-    assert all(place < 2 * count for place in places)
     if held and count:
         assert places[-1] == 0
     if held > count:
