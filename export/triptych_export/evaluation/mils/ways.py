@@ -14,8 +14,10 @@ from triptych import (
     Seeds,
     SolvePolicy,
     SolveStep,
+    SolveStop,
 )
 from triptych_export.evaluation.calls import in_parallel
+from triptych_export.evaluation.errors import EvaluationError
 from triptych_export.evaluation.mils.captions import blind_proposals
 from triptych_export.evaluation.mils.outcomes import Outcome
 from triptych_export.evaluation.miniworld.caption import MAX_TOKENS
@@ -23,6 +25,7 @@ from triptych_export.evaluation.progress import Progress
 from triptych_export.miniworld.evalset import RetrievalSet
 
 CONCURRENCY = 16  # searches at once
+PUBLISHED_CONCURRENCY = 4  # of the published loop, which encodes the pool in each
 # Of the published loop: steps, and texts that each asks for.
 PUBLISHED_STEPS, PUBLISHED_CANDIDATES = 10, 50
 
@@ -126,6 +129,8 @@ class Ways:
             )
             steps = [event for event in events if isinstance(event, SolveStep)]
             assert events.result is not None, "a search that ends has a result"
+            if events.result.stop is SolveStop.DEADLINE:
+                raise EvaluationError(f"{name}: a search did not end in time; take more --timeout")
             spending = events.result.spending
             return Outcome(
                 text=events.result.text,
@@ -143,4 +148,5 @@ class Ways:
 
         numbers = range(len(self.drawn.scenes))
         advance = self.progress(name, len(numbers))
-        return in_parallel(solve, numbers, concurrency=CONCURRENCY, advance=advance)
+        concurrency = PUBLISHED_CONCURRENCY if published else CONCURRENCY
+        return in_parallel(solve, numbers, concurrency=concurrency, advance=advance)
