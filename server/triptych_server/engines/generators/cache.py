@@ -81,7 +81,7 @@ class Cache:
             self._scratch = [np.empty(kept, np.float32) for _ in range(self._count)]
         return [buffer[:numbers].reshape(shape) for buffer in self._scratch]
 
-    def put(self, rows: slice, prompt: Sequence[Buffer]) -> None:
+    def put(self, rows: Sequence[int], prompt: Sequence[Buffer]) -> None:
         """Begin all these rows with `prompt`: `[heads, L, head size]`, key and value of each layer
         in turn."""
         length = prompt[0].shape[1]

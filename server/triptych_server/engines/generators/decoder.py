@@ -137,37 +137,46 @@ class Decoder:
 
 
 class DecoderBatch:
-    """Texts that grow together by one token a step, each a row with a cache of its own."""
+    """Texts that grow together by one token a step, each a row with a cache of its own.
+
+    Rows may be free: a step computes them for nothing, at the least cost, until others take their
+    places.
+    """
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
         self._cache = Cache(decoder.spec)
-        self._lengths = np.zeros(0, np.int32)
+        self._lengths = np.zeros(0, np.int32)  # 0 where a row is free
 
     def __len__(self) -> int:
         return len(self._lengths)
 
     @property
     def lengths(self) -> npt.NDArray[np.int32]:
-        """Tokens that each row holds: `[rows]`."""
+        """Tokens that each row holds: `[rows]`; free ones none."""
         return self._lengths.copy()
 
-    def add(self, prompts: Sequence[Floats], copies: Sequence[int] = ()) -> Floats:
-        """Compute prompts `[L, H]`, and append so many rows of each, one if no `copies` are named;
-        logits `[prompts, V]` of the next tokens.
+    def add(self, prompts: Sequence[Floats], places: Sequence[Sequence[int]] = ()) -> Floats:
+        """Compute prompts `[L, H]`, each for the rows at its `places`, or one appended row; logits
+        `[prompts, V]` of the next tokens.
 
-        Prompts of similar length share a run. Raises `ValueError` for a prompt that is empty,
-        longer than the context, or not float32 of the hidden size.
+        Places between the last row and these are free afterwards. Prompts of similar length share a
+        run. Raises `ValueError` for a prompt that is empty, longer than the context, or not float32
+        of the hidden size, and for a place that is not free.
         """
-        spec, held = self._decoder.spec, len(self)
+        spec = self._decoder.spec
         for prompt in prompts:
             self._check(prompt)
+        taken = set(np.flatnonzero(self._lengths).tolist())
+        if not taken.isdisjoint(place for rows in places for place in rows):
+            raise ValueError("a place is not free")
         logits = np.empty((len(prompts), spec.vocabulary), np.float32)
         if not prompts:
             return logits
         new = np.array([len(prompt) for prompt in prompts], np.int32)
-        ends = held + np.cumsum(copies or np.ones_like(new))
-        self._fit(int(ends[-1]), max(int(new.max()), self._longest()))
+        places = places or [[row] for row in range(len(self), len(self) + len(new))]
+        count = max(len(self), 1 + max(place for rows in places for place in rows))
+        self._fit(count, max(int(new.max()), self._longest()))
         for group in _groups(new):
             padded = np.zeros((len(group), int(new[group].max()), spec.hidden_size), np.float32)
             for row, index in enumerate(group):
@@ -178,13 +187,18 @@ class DecoderBatch:
             cache = self._cache.prompts(*positions.shape)
             logits[group] = self._decoder.run(padded, positions, new[group], cache)
             for row, index in enumerate(group):
-                rows = slice(ends[index - 1] if index else held, ends[index])
-                self._cache.put(rows, [buffer[row, :, : new[index]] for buffer in cache])
-        self._lengths = np.concatenate([self._lengths, np.repeat(new, np.diff(ends, prepend=held))])
+                beginning = [buffer[row, :, : new[index]] for buffer in cache]
+                self._cache.put(places[index], beginning)
+        lengths = np.zeros(count, np.int32)
+        lengths[: len(self)] = self._lengths
+        for rows, length in zip(places, new, strict=True):
+            lengths[rows] = length
+        self._lengths = lengths
         return logits
 
     def step(self, ids: Ids) -> Floats:
-        """Append a token to every row: `ids` `[rows]`; logits `[rows, V]` of the next ones.
+        """Append a token to every row: `ids` `[rows]`; logits `[rows, V]` of the next ones. What
+        free rows are given and give means nothing.
 
         Raises `ValueError` when a row is as long as the context, or `ids` does not fit the rows.
         """
@@ -199,8 +213,16 @@ class DecoderBatch:
         positions = self._lengths.astype(np.int64)[:, None]
         lengths = self._lengths + 1
         logits = self._decoder.run(embeddings, positions, lengths, self._cache.rows(len(self)))
-        self._lengths = lengths
+        self._lengths = np.where(self._lengths, lengths, 0)
         return logits
+
+    def free(self, rows: Sequence[int]) -> None:
+        """Leave rows to others. Those at the end are no rows any more."""
+        self._lengths[rows] = 0
+        held = np.flatnonzero(self._lengths)
+        self._lengths = self._lengths[: held[-1] + 1 if len(held) else 0]
+        if not len(self):
+            self._cache.rest()
 
     def keep(self, rows: Sequence[int]) -> None:
         """Make row i what row `rows[i]` was: drop, reorder or repeat rows.

@@ -1,8 +1,8 @@
 """Continuous batching: requests join and leave the batch between two steps."""
 
 import logging
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterator, Sequence
+from itertools import chain, count, islice
 
 import numpy as np
 
@@ -20,30 +20,35 @@ _log = logging.getLogger(__name__)
 
 
 class RunningBatch:
-    """The rows of all requests but beam searches; a step gives each of them a token."""
+    """The rows of all requests but beam searches; a step gives each of them a token.
+
+    Rows that come take the places of rows that have gone: moving others there would take longer
+    than computing what is free.
+    """
 
     def __init__(self, decoder: Decoder, outbox: Outbox) -> None:
         self._decoder = decoder
         self._outbox = outbox
         self._batch = decoder.batch()
-        self._rows: list[Row] = []
+        self._rows: list[Row | None] = []  # by their places in the batch
+        self._held = 0  # places that are not free
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._held
 
     def join(self, requests: Sequence[RowsRequest]) -> None:
         """Compute prompts together, and the first token of each text after them.
 
         If that fails, each is computed alone, so that a bad one fails alone.
         """
-        held = len(self._rows)
         rows = [request.rows() for request in requests]
+        free = self._free_places()
+        places = [list(islice(free, len(texts))) for texts in rows]
+        before = len(self._batch)
         try:
-            logits = self._batch.add(
-                [request.prompt.embeddings for request in requests], list(map(len, rows))
-            )
+            logits = self._batch.add([request.prompt.embeddings for request in requests], places)
         except Exception as error:  # whatever it is, the callers must hear of it
-            if len(self._batch) != held:
+            if len(self._batch) != before:
                 raise
             if len(requests) == 1:
                 _log.exception("a prompt failed")
@@ -52,43 +57,69 @@ class RunningBatch:
             for request in requests:
                 self.join([request])
             return
-        self._rows += chain.from_iterable(rows)
-        self._choose(held, np.repeat(logits, list(map(len, rows)), axis=0))
+        self._rows += [None] * (len(self._batch) - len(self._rows))
+        joined = list(zip(chain.from_iterable(places), chain.from_iterable(rows), strict=True))
+        for place, row in joined:
+            self._rows[place] = row
+        self._held += len(joined)
+        of_rows = np.repeat(logits, [len(texts) for texts in rows], axis=0)
+        self._choose([row for _, row in joined], of_rows)
 
     def step(self) -> None:
         """Append to every row its last token, and choose the next."""
         self.prune()
-        if self._rows:
-            tokens = np.array([row.token for row in self._rows], np.int64)
-            self._choose(0, self._batch.step(tokens))
+        if self._held:
+            held = [(place, row) for place, row in enumerate(self._rows) if row]
+            tokens = np.zeros(len(self._rows), np.int64)
+            places = [place for place, _ in held]
+            tokens[places] = np.array([row.token for _, row in held], np.int64)
+            logits = self._batch.step(tokens)
+            self._choose([row for _, row in held], logits[places] if self._gaps else logits)
 
     def prune(self) -> None:
-        """Drop the rows that are finished and those whose request is over."""
-        kept = [
+        """Free the rows that are finished and those whose request is over."""
+        left = [
             place
             for place, row in enumerate(self._rows)
-            if row.token is not None and not row.request.over
+            if row and (row.token is None or row.request.over)
         ]
-        if len(kept) < len(self._rows):
-            sources = _compacted(kept)
+        if not left:
+            return
+        self._batch.free(left)
+        for place in left:
+            self._rows[place] = None
+        del self._rows[len(self._batch) :]
+        self._held -= len(left)
+        if self._gaps >= self._held:
+            sources = _compacted([place for place, row in enumerate(self._rows) if row])
             self._batch.keep(sources)
             self._rows = [self._rows[source] for source in sources]
 
     def fail(self, error: TriptychError) -> None:
         """End all requests, and begin with an empty batch."""
         for row in self._rows:
-            self._outbox.fail(row.request, error)
-        self._rows = []
+            if row:
+                self._outbox.fail(row.request, error)
+        self._rows, self._held = [], 0
         self._batch = self._decoder.batch()
 
-    def _choose(self, first: int, logits: Floats) -> None:
-        """Let the rows from `first` on take their next token."""
+    @property
+    def _gaps(self) -> int:
+        return len(self._rows) - self._held
+
+    def _free_places(self) -> Iterator[int]:
+        """The gaps, and then the places after the last row."""
+        yield from [place for place, row in enumerate(self._rows) if row is None]
+        yield from count(len(self._rows))
+
+    def _choose(self, rows: Sequence[Row], logits: Floats) -> None:
+        """Let rows take their next tokens."""
         normalizers = log_normalizers(logits).tolist()
         likeliest = logits.argmax(-1).tolist()
         finite = np.isfinite(normalizers).tolist()
-        drawn = _drawn(self._rows[first:], logits)
-        for index, row in enumerate(self._rows[first:]):
-            row.request.batch_size = max(row.request.batch_size, len(self._rows))
+        drawn = _drawn(rows, logits)
+        for index, row in enumerate(rows):
+            row.request.batch_size = max(row.request.batch_size, self._held)
             if not finite[index]:
                 self._outbox.fail(row.request, not_finite())
             elif not row.request.over:
@@ -115,7 +146,8 @@ def _drawn(rows: Sequence[Row], logits: Floats) -> dict[int, int]:
     if not draws:
         return {}
     places = [*draws]
-    return dict(zip(places, draw_all(logits[places], [*draws.values()]), strict=True))
+    chosen = logits if len(places) == len(logits) else logits[places]
+    return dict(zip(places, draw_all(chosen, [*draws.values()]), strict=True))
 
 
 def _compacted(places: Sequence[int]) -> list[int]:

@@ -156,15 +156,15 @@ class Chooser:
         self._constraints = Constraints(sampling, end_ids, prompt_ids)
         seed = None if sampling.seed is None else (sampling.seed, index)
         self._random = np.random.default_rng(seed)
+        filters = sampling.top_k or sampling.top_p < 1
+        self._draws = sampling.temperature > 0 and not filters
 
     def draw(self, generated: int) -> Draw | None:
         """What replaces `choose` after so many tokens, if it draws and the temperature alone shapes
         what it draws from."""
-        sampling = self._sampling
-        filters = sampling.top_k or sampling.top_p < 1 or self._constraints.hold(generated)
-        if filters or not sampling.temperature:
+        if not self._draws or self._constraints.hold(generated):
             return None
-        return Draw(sampling.temperature, self._random.random())
+        return Draw(self._sampling.temperature, self._random.random())
 
     def choose(self, logits: Floats, likeliest: int, generated: Sequence[int]) -> int:
         """The token after `generated`, given `logits` `[V]` and the likeliest token by them."""

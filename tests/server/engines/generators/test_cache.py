@@ -39,7 +39,7 @@ def write(cache: Cache, first: int, tokens: list[int]) -> None:
         prompt = cache.prompts(1, length)
         for buffer in prompt:
             buffer[:] = row
-        cache.put(slice(row, row + 1), [buffer[0] for buffer in prompt])
+        cache.put([row], [buffer[0] for buffer in prompt])
 
 
 def resident() -> int:

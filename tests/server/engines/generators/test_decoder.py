@@ -187,6 +187,43 @@ def test_any_sequence_of_operations_equals_transformers(
             np.testing.assert_allclose(row, expected, rtol=0, atol=TOLERANCE)
 
 
+def test_rows_that_come_take_free_places(decoder: Decoder, tiny: TinyGenerator) -> None:
+    first, second, third, fourth, fifth = prompts(decoder, [9, 40, 17, 6, 23])
+    batch = decoder.batch()
+    logits = batch.add([first, second, third])
+    batch.step(logits.argmax(axis=1))
+    batch.free([1])
+    assert batch.lengths.tolist() == [10, 0, 18]
+    logits = batch.step(np.array([greedy(tiny.model, first, 2)[1], 0, 5]))
+    assert batch.lengths.tolist() == [11, 0, 19]
+    joined = batch.add([fourth, fifth], [[1, 4], [3]])
+    assert batch.lengths.tolist() == [11, 6, 19, 23, 6]
+    ids = np.array([logits[0].argmax(), joined[0].argmax(), 5, joined[1].argmax(), 7])
+    tokens = extend(batch, batch.step(ids), 8)
+    assert tokens[0].tolist() == greedy(tiny.model, first, 11)[3:]
+    assert tokens[1].tolist() == greedy(tiny.model, fourth, 9)[1:]
+    assert tokens[3].tolist() == greedy(tiny.model, fifth, 9)[1:]
+    other = np.concatenate([fourth, decoder.embed([7])])
+    assert tokens[4].tolist() == greedy(tiny.model, other, 8)
+
+
+def test_free_rows_at_the_end_are_none(decoder: Decoder, tiny: TinyGenerator) -> None:
+    batch = decoder.batch()
+    batch.add(prompts(decoder, [4, 5, 6]))
+    batch.free([1])
+    with pytest.raises(ValueError, match="not free"):
+        batch.add(prompts(decoder, [4]), [[2]])
+    batch.free([2])
+    assert batch.lengths.tolist() == [4]
+    batch.free([0])
+    assert len(batch) == 0
+    [prompt] = prompts(decoder, [6])
+    logits = batch.add([prompt], [[2]])
+    assert batch.lengths.tolist() == [0, 0, 6]
+    tokens = extend(batch, np.repeat(logits, 3, axis=0), 5)
+    assert tokens[2].tolist() == greedy(tiny.model, prompt, 5)
+
+
 def test_a_row_grows_up_to_the_context_length(decoder: Decoder, tiny: TinyGenerator) -> None:
     batch = decoder.batch()
     prompt, short = prompts(decoder, [CONTEXT_LENGTH - 3, 5])
