@@ -57,11 +57,12 @@ bench: $(VENV)/.installed-dev ## Measure throughput, latency, generation, search
 	$(BIN)/python clients/loadtest/restart.py
 
 bench-engines: export PYTHONPATH = tests/engines
-bench-engines: $(VENV)/.installed-dev ## Measure a real Triton: alone, behind the gateway, and killed under load.
+bench-engines: $(VENV)/.installed-dev ## Measure a real Triton: alone, behind the gateway, and killed under load; and searches on it and a real vLLM.
 	$(BIN)/python clients/loadtest/triton_perf.py
 	$(BIN)/python clients/loadtest/triton_latency.py
 	$(BIN)/python clients/loadtest/triton_throughput.py
 	$(BIN)/python clients/loadtest/triton_failover.py
+	$(BIN)/python clients/loadtest/mils_engines.py
 
 protos: $(VENV)/.installed-dev ## Regenerate the Python stubs from protos/.
 	@rm -f $(STUBS)/*_pb2*.py $(STUBS)/*_pb2*.pyi

@@ -13,11 +13,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 import numpy as np
 import typer
@@ -48,6 +48,17 @@ class Run:
     evaluations: int
 
 
+class Counted(Protocol):
+    """A gateway, and who counts what its engines compute."""
+
+    @property
+    def target(self) -> str: ...
+
+    def counts(self) -> Mapping[str, float]:
+        """What was computed since the last time, as `mils_gateway.Counts` has it."""
+        ...
+
+
 class Counting:
     """A gateway that counts; see `mils_gateway`."""
 
@@ -58,7 +69,7 @@ class Counting:
         self.target = self._answers.readline().strip()
 
     def counts(self) -> Mapping[str, float]:
-        """What was computed since the last time."""
+        """`Counted.counts`."""
         print(file=self._ask, flush=True)
         counts: Mapping[str, float] = json.loads(self._answers.readline())
         return counts
@@ -74,13 +85,20 @@ def main(
     settings: dict[str, object] = {"services": "mils", "data": str(BUILD / "data")}
     if generators is not None:
         settings["generators"] = str(generators)
+    compare(runs, lambda: gateway(settings), BUILD / "mils.json")
+
+
+def compare(
+    runs: int, opened: Callable[[], AbstractContextManager[Counted]], report_file: Path
+) -> None:
+    """Measure both sides, each time on a gateway that is newly `opened`; print and write it."""
     requests = searches()
     sides: dict[str, list[Run]] = {"one after the other": [], "at once": []}
     with console.status("searching"):
         for _ in range(runs):
             for side, found in sides.items():
-                with gateway(settings) as counting:
-                    found.append(asyncio.run(measure(counting, requests, side == "at once")))
+                with opened() as counted:
+                    found.append(asyncio.run(measure(counted, requests, side == "at once")))
     sequence, together = sides.values()
     ratio = median(together, "seconds") / median(sequence, "seconds")
     show(sides, ratio)
@@ -91,9 +109,8 @@ def main(
         "runs": {side: [asdict(run) for run in found] for side, found in sides.items()},
     }
     BUILD.mkdir(parents=True, exist_ok=True)
-    path = BUILD / "mils.json"
-    path.write_text(json.dumps(report, indent=2) + "\n")
-    console.print(f"report: {path}")
+    report_file.write_text(json.dumps(report, indent=2) + "\n")
+    console.print(f"report: {report_file}")
 
 
 def searches() -> list[pb.SolveRequest]:
@@ -139,19 +156,19 @@ def gateway(settings: Mapping[str, object]) -> Iterator[Counting]:
         process.stdin.close()
 
 
-async def measure(counting: Counting, requests: list[pb.SolveRequest], at_once: bool) -> Run:
+async def measure(counted: Counted, requests: list[pb.SolveRequest], at_once: bool) -> Run:
     """Do all searches, after one that is not counted."""
-    async with aio.insecure_channel(counting.target) as channel:
+    async with aio.insecure_channel(counted.target) as channel:
         stub = MilsServiceStub(channel)
         await solve(stub, unlike(requests[0]))
-        counting.counts()
+        counted.counts()
         start = time.perf_counter()
         if at_once:
             evaluations = await asyncio.gather(*(solve(stub, each) for each in requests))
         else:
             evaluations = [await solve(stub, each) for each in requests]
         seconds = time.perf_counter() - start
-    counts = counting.counts()
+    counts = counted.counts()
     return Run(
         seconds,
         counts["text_rows"] / counts["text_batches"],
