@@ -116,7 +116,8 @@ class Scoring:
 
     Of two texts whose vectors have a cosine above `near_duplicate_cosine` (0.5 to 1; None is 0.95)
     the later is not scored. At the end the best `finalists`, up to 256, are compared once more by
-    the image-text matching of `finalist_model`, which orders the result.
+    the image-text matching of `finalist_model`, which orders the result. Where none has a matching
+    score of 0.5, a search stands still three times as long as its patience before it ends.
     """
 
     scorers: Sequence[ContrastiveScorer | MatchingScorer] = ()
