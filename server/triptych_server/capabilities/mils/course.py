@@ -69,7 +69,7 @@ class Course:
             return
         for number, heat in enumerate(HEATS):
             if missing := wanted - len(self.scored):
-                shown = self._examples(number, breadth=number and idle + number)
+                shown = self._examples(number, breadth=idle + number if number else 0)
                 await self._round(number, missing, heat, shown)
 
     def report(self) -> Step:
