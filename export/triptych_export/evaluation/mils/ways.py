@@ -32,9 +32,11 @@ PUBLISHED_STEPS, PUBLISHED_CANDIDATES = 10, 50
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What a search may spend on a picture, as `triptych.Limits` has it, and how it is spent: as
-    did best on 200 scenes of another seed (77). There captions that differ in one word alone have
-    cosines to .96."""
+    """What a search may spend on a picture, as `triptych.Limits` has it, and how it is spent.
+
+    Captions that differ in one word alone have cosines above .95: the search would take them for
+    near duplicates.
+    """
 
     evaluations: int = 500
     max_steps: int = 40
