@@ -22,7 +22,7 @@ from triptych_server.interceptors.errors import errors
 SMALL = EmbedRequest()
 LARGE = EmbedRequest(contents=[text("x" * 1000)])
 MANY = 1_000_000
-WAIT_S = 10  # of a test that would fail
+WAIT_S = 30  # of a test that would fail
 
 
 class Held:
