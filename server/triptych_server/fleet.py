@@ -66,6 +66,7 @@ class Fleet(Collection[Generator]):
         self._answered = False  # any server, until now
         self._silence = ""
         self._watch: asyncio.Task[None] | None = None
+        self._looking = asyncio.Lock()
 
     async def load(self) -> None:
         """Open what is known, and begin to ask servers."""
@@ -107,20 +108,21 @@ class Fleet(Collection[Generator]):
         when all have answered."""
         if self._servers is None:
             return
-        try:
-            listing = await self._servers.ask()
-        except Unavailable as error:
-            if not self._answered:
-                if not self._silence:
-                    _log.warning("%s; its models are found when it answers", error)
-                self._silence = error.message
-            return
-        kept = () if listing.complete else self._served
-        served = list(dict.fromkeys((*listing.names, *kept)))
-        if served != self._served:
-            _log.info("%s: %s", self._servers, ", ".join(served) or "no models")
-        await self._open({**self._folders, **self._found(served), **self._tables})
-        self._served, self._answered, self._silence = served, True, ""
+        async with self._looking:
+            try:
+                listing = await self._servers.ask()
+            except Unavailable as error:
+                if not self._answered:
+                    if not self._silence:
+                        _log.warning("%s; its models are found when it answers", error)
+                    self._silence = error.message
+                return
+            kept = () if listing.complete else self._served
+            served = list(dict.fromkeys((*listing.names, *kept)))
+            if served != self._served:
+                _log.info("%s: %s", self._servers, ", ".join(served) or "no models")
+            await self._open({**self._folders, **self._found(served), **self._tables})
+            self._served, self._answered, self._silence = served, True, ""
 
     async def _keep_looking(self) -> None:
         while True:

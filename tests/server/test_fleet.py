@@ -8,14 +8,22 @@ from typing import Any
 import pytest
 from language import FUSED, PLAIN, SPACE
 from model_list import listing
+from ports import quiet_port
 
 from triptych_server.engines.generators.onnx import OnnxGenerator
+from triptych_server.engines.generators.vllm import served_models
 from triptych_server.engines.generators.vllm.generator import VllmGenerator
 from triptych_server.errors import Unavailable
 from triptych_server.fleet import Fleet
 from triptych_server.opening import open_generators
 from triptych_server.remote_generators import RemoteGenerator
 from triptych_server.settings import Settings
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a busy machine a server is slow, and not silent."""
+    monkeypatch.setattr(served_models, "ANSWER_S", 60.0)
 
 
 @pytest.fixture
@@ -101,26 +109,26 @@ async def test_a_table_without_a_served_name_is_about_the_first(folders: Path) -
 
 
 async def test_models_are_found_when_a_server_comes_up(folders: Path) -> None:
-    with listing() as server:
-        port, url = server.server_port, server.url
     tables = (table("known", urls=["http://127.0.0.1:1"]),)
-    async with opened(folders, generator=url, remote_generators=tables) as fleet:
-        # Which of the folders the server runs is not known, so none runs in process.
-        assert kinds(fleet) == {"known": VllmGenerator}
-        assert list(fleet.silent()) == [url]
-        assert url in fleet.silent()[url]
-        with listing(FUSED, port=port):
-            await fleet.look()
-            assert kinds(fleet) == {
-                FUSED: VllmGenerator,
-                PLAIN: OnnxGenerator,
-                "known": VllmGenerator,
-            }
-            assert fleet.silent() == {}
+    with quiet_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        async with opened(folders, generator=url, remote_generators=tables) as fleet:
+            # Which of the folders the server runs is not known, so none runs in process.
+            assert kinds(fleet) == {"known": VllmGenerator}
+            assert list(fleet.silent()) == [url]
+            assert url in fleet.silent()[url]
+            with listing(FUSED, port=port):
+                await fleet.look()
+                assert kinds(fleet) == {
+                    FUSED: VllmGenerator,
+                    PLAIN: OnnxGenerator,
+                    "known": VllmGenerator,
+                }
+                assert fleet.silent() == {}
 
 
 async def test_models_stay_while_their_server_is_down(folders: Path) -> None:
-    with listing(FUSED) as server:
+    with quiet_port() as port, listing(FUSED, port=port) as server:
         async with opened(folders, generator=server.url) as fleet:
             before = list(fleet)
             server.shutdown()
@@ -149,7 +157,11 @@ async def test_servers_that_answer_tell_for_all(folders: Path) -> None:
 
 
 async def test_models_are_given_up_only_when_all_servers_have_answered(folders: Path) -> None:
-    with listing("qwen") as stays, listing("qwen", "adapter") as goes:
+    with (
+        quiet_port() as port,
+        listing("qwen") as stays,
+        listing("qwen", "adapter", port=port) as goes,
+    ):
         async with opened(folders, generator=f"{stays.url},{goes.url}") as fleet:
             assert kinds(fleet).keys() == {FUSED, PLAIN, "qwen", "adapter"}
             before = list(fleet)
@@ -157,7 +169,7 @@ async def test_models_are_given_up_only_when_all_servers_have_answered(folders: 
             goes.server_close()
             await fleet.look()
             assert list(fleet) == before
-            with listing("qwen", port=goes.server_port):
+            with listing("qwen", port=port):
                 await fleet.look()
             assert kinds(fleet).keys() == {FUSED, PLAIN, "qwen"}
 

@@ -13,6 +13,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from language import FUSED
 from model_list import listing
+from ports import quiet_port
 
 from triptych.v1 import model_pb2
 from triptych.v1.model_pb2_grpc import ModelServiceStub
@@ -26,7 +27,7 @@ from triptych_server.settings import Settings
 NOWHERE = "http://127.0.0.1:1"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-WAIT_S = 20  # of a test that would fail
+WAIT_S = 60  # of a test that would fail
 
 
 @asynccontextmanager
@@ -72,33 +73,33 @@ async def models(channel: aio.Channel) -> dict[str, model_pb2.Model]:
 async def test_gateway_starts_while_its_server_is_down_and_finds_it_later(
     language_repository: Path, tmp_path: Path
 ) -> None:
-    with listing() as server:
-        port, url = server.server_port, server.url
-    async with gateway(language_repository, tmp_path, generator=url) as channel:
-        assert await health(channel, VISION_LANGUAGE) == NOT_SERVING
-        assert await health(channel, EMBEDDING) == SERVING
-        assert await health(channel, "") == NOT_SERVING
-        for model in ("", FUSED, "qwen"):
-            refusal = await chat_refusal(channel, model)
-            assert refusal.code is grpc.StatusCode.UNAVAILABLE
-            assert refusal.retry_after
-            assert url in refusal.message
-        with listing(FUSED, "qwen", port=port):
-            await until(channel, SERVING)
+    with quiet_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        async with gateway(language_repository, tmp_path, generator=url) as channel:
+            assert await health(channel, VISION_LANGUAGE) == NOT_SERVING
+            assert await health(channel, EMBEDDING) == SERVING
+            assert await health(channel, "") == NOT_SERVING
+            for model in ("", FUSED, "qwen"):
+                refusal = await chat_refusal(channel, model)
+                assert refusal.code is grpc.StatusCode.UNAVAILABLE
+                assert refusal.retry_after
+                assert url in refusal.message
+            with listing(FUSED, "qwen", port=port):
+                await until(channel, SERVING)
+                found = await models(channel)
+                assert found[FUSED].generator.state == model_pb2.STATE_READY
+                qwen = found["qwen"]
+                assert (qwen.generator.chat, qwen.generator.max_images, qwen.space) == (True, 0, "")
+                assert qwen.generator.context_length == 2048
+                assert (qwen.generator.proposals, qwen.default) == (True, True)  # for proposals
+                assert not found[FUSED].generator.chat
+                assert not found[FUSED].generator.proposals
+            await until(channel, NOT_SERVING)
             found = await models(channel)
-            assert found[FUSED].generator.state == model_pb2.STATE_READY
-            qwen = found["qwen"]
-            assert (qwen.generator.chat, qwen.generator.max_images, qwen.space) == (True, 0, "")
-            assert qwen.generator.context_length == 2048
-            assert (qwen.generator.proposals, qwen.default) == (True, True)  # for proposals
-            assert not found[FUSED].generator.chat
-            assert not found[FUSED].generator.proposals
-        await until(channel, NOT_SERVING)
-        found = await models(channel)
-        for name in (FUSED, "qwen"):
-            assert found[name].generator.state == model_pb2.STATE_UNAVAILABLE
-            assert url in found[name].generator.state_reason
-            assert (await chat_refusal(channel, name)).retry_after
+            for name in (FUSED, "qwen"):
+                assert found[name].generator.state == model_pb2.STATE_UNAVAILABLE
+                assert url in found[name].generator.state_reason
+                assert (await chat_refusal(channel, name)).retry_after
 
 
 async def test_model_of_a_table_is_listed_while_its_server_is_down(
