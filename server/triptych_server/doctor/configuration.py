@@ -16,7 +16,6 @@ from triptych_server.doctor.finding import Finding
 AREA = "settings"
 PREFIX = "TRIPTYCH_"
 _OTHERS = {"TRIPTYCH_TARGET"}  # variables that are the client's
-_ANSWER_S = 1.0
 
 
 def refused(error: ValueError, descriptions: Mapping[str, str]) -> Iterator[Finding]:
@@ -44,18 +43,19 @@ def variables(environment: Collection[str], settings: Collection[str]) -> Iterat
             yield Finding.warning(AREA, name, detail, f"unset {name}")
 
 
-def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
-    """Whether a gateway could listen there, or does."""
+def examine_port(name: str, host: str, port: int, timeout_s: float) -> Iterator[Finding]:
+    """Whether a gateway could listen there, or does; what listens has `timeout_s` to answer."""
     where = address(host, port)
     fault = _bind(host, port)
+    taken = fault is not None and fault.errno == errno.EADDRINUSE
     if fault is None:
         yield Finding.ok(AREA, name, f"{where} is free" if port else "any free one")
-    elif fault.errno == errno.EADDRINUSE and name == "port" and is_gateway(host, port):
+    elif taken and name == "port" and is_gateway(host, port, timeout_s):
         detail = f"a gateway listens on {where} already"
         yield Finding.ok(AREA, name, detail, f"triptych doctor --target {where}")
-    elif fault.errno == errno.EADDRINUSE and name == "metrics_port" and _has_metrics(host, port):
+    elif taken and name == "metrics_port" and _has_metrics(host, port, timeout_s):
         yield Finding.ok(AREA, name, f"a gateway tells its metrics on {where} already")
-    elif fault.errno == errno.EADDRINUSE:
+    elif taken:
         remedy = f"ss -ltnp 'sport = :{port}'  # who has it; or another {name}"
         yield Finding.problem(AREA, name, f"{where} is taken", remedy)
     elif fault.errno == errno.EACCES:
@@ -67,20 +67,20 @@ def examine_port(name: str, host: str, port: int) -> Iterator[Finding]:
         yield Finding.problem(AREA, "host", detail, remedy)
 
 
-def is_gateway(host: str, port: int) -> bool:
-    """Whether a gateway listens there."""
+def is_gateway(host: str, port: int, timeout_s: float) -> bool:
+    """Whether a gateway listens there, and answers in time."""
     with grpc.insecure_channel(address(_near(host), port)) as channel:
         try:
-            state = ask_health(channel, "triptych.v1.ModelService", _ANSWER_S)
+            state = ask_health(channel, "triptych.v1.ModelService", timeout_s)
         except grpc.RpcError:
             return False
     return state != SERVICE_UNKNOWN
 
 
-def _has_metrics(host: str, port: int) -> bool:
+def _has_metrics(host: str, port: int, timeout_s: float) -> bool:
     url = f"http://{address(_near(host), port)}/metrics"
     try:
-        with urlopen(url, timeout=_ANSWER_S) as response:
+        with urlopen(url, timeout=timeout_s) as response:
             return b"triptych_" in response.read()
     except (OSError, HTTPException):
         return False

@@ -84,7 +84,7 @@ async def _examine(settings: Settings, load: bool, timeout_s: float) -> _Served:
                 remedy = "export TRIPTYCH_GENERATORS=DIR  # and the keys that the settings name"
                 findings.append(Finding.problem("generators", "all", str(error), remedy))
         if settings.encoders == "onnx":
-            served = await _in_process(settings, fleet, load, resources)
+            served = await _in_process(settings, fleet, load, timeout_s, resources)
         else:
             served = await _in_tritons(settings, fleet, load, timeout_s, resources)
         return replace(served, findings=[*served.findings, *findings])
@@ -104,7 +104,11 @@ def _catalog(settings: Settings, encoders: EncoderEngine, fleet: Fleet | None) -
 
 
 async def _in_process(
-    settings: Settings, fleet: Fleet | None, load: bool, resources: AsyncExitStack
+    settings: Settings,
+    fleet: Fleet | None,
+    load: bool,
+    timeout_s: float,
+    resources: AsyncExitStack,
 ) -> _Served:
     try:
         files = UnloadedEncoders(settings.repository)
@@ -120,7 +124,8 @@ async def _in_process(
     state = "loaded" if load else "not loaded; --load does"
     detail = f"{len(await files.encoders())} in {settings.repository}, {mib(files.size)}, {state}"
     lacking = list(room_for(read_machine(), size))
-    if lacking and is_gateway(settings.host, settings.port):  # which holds them already
+    # Whoever serves here holds them already.
+    if lacking and is_gateway(settings.host, settings.port, timeout_s):
         lacking = []
     findings = [
         Finding.ok(AREA, "in process", detail),

@@ -67,10 +67,11 @@ def _probes(settings: "Settings | None", load: bool, timeout_s: float) -> Iterat
         return
     for name in ("port", "metrics_port"):
         if (port := getattr(settings, name)) is not None:
-            asking = partial(configuration.examine_port, name, settings.host, port)
-            yield Probe("settings", name, asking, timeout_s)
+            asking = partial(configuration.examine_port, name, settings.host, port, timeout_s)
+            yield Probe("settings", name, asking, 4 * timeout_s)
     if "search" in settings.services:
-        yield Probe("data", str(settings.data), partial(_directory, settings), timeout_s)
+        looking = partial(_directory, settings, timeout_s)
+        yield Probe("data", str(settings.data), looking, 4 * timeout_s)
     patience_s = 4 * timeout_s + (_LOADING_S if load else 0)
     yield Probe(
         "encoders", settings.encoders, partial(_engines, settings, load, timeout_s), patience_s
@@ -87,10 +88,10 @@ def _machine(settings: "Settings | None") -> Iterator[Finding]:
         yield from machine.wakeup(settings.wakeup_latency_us, DEVICE)
 
 
-def _directory(settings: "Settings") -> Iterator[Finding]:
+def _directory(settings: "Settings", timeout_s: float) -> Iterator[Finding]:
     from triptych_server.doctor.data import examine_directory
 
-    here = partial(configuration.is_gateway, settings.host, settings.port)
+    here = partial(configuration.is_gateway, settings.host, settings.port, timeout_s)
     yield from examine_directory(settings.data, here)
 
 

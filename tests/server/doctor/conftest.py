@@ -23,7 +23,7 @@ def repository(tmp_path: Path) -> Path:
 def engines(tmp_path: Path, repository: Path) -> Callable[..., Findings]:
     """Examine the engines that settings name, by default in process on the repository."""
 
-    def examine(*, load: bool = False, timeout_s: float = 2, **settings: object) -> Findings:
+    def examine(*, load: bool = False, timeout_s: float = 60, **settings: object) -> Findings:
         defaults = {"repository": repository, "data": tmp_path / "data"}
         given = Settings.load(**(defaults | settings))
         return by_subject(examine_engines(given, load=load, timeout_s=timeout_s))

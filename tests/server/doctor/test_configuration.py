@@ -4,12 +4,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from ports import quiet_port
 
 from triptych_server.doctor import Finding, Verdict
 from triptych_server.doctor.configuration import examine_port, refused, variables
 from triptych_server.launch import GatewayProcess
 from triptych_server.settings import Settings
 
+WAIT_S = 60  # for what answers
 DESCRIPTIONS = {name: str(f.description) for name, f in Settings.model_fields.items()}
 
 
@@ -57,17 +59,17 @@ def taken() -> Iterator[int]:
 
 
 def test_a_port_that_another_program_has_is_a_problem(taken: int) -> None:
-    [finding] = examine_port("port", "127.0.0.1", taken)
+    [finding] = examine_port("port", "127.0.0.1", taken, 0.1)
     assert finding.verdict is Verdict.PROBLEM
     assert f"sport = :{taken}" in finding.remedy
 
 
 def test_the_port_of_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
     host, _, port = gateway.target.rpartition(":")
-    [finding] = examine_port("port", host, int(port))
+    [finding] = examine_port("port", host, int(port), WAIT_S)
     assert finding.verdict is Verdict.OK
     assert finding.remedy == f"triptych doctor --target {gateway.target}"
-    [metrics] = examine_port("metrics_port", host, int(port))
+    [metrics] = examine_port("metrics_port", host, int(port), WAIT_S)
     assert metrics.verdict is Verdict.PROBLEM
 
 
@@ -76,19 +78,17 @@ def test_the_metrics_port_of_a_running_gateway_is_well(tmp_path: Path) -> None:
     with GatewayProcess(*flags, log=tmp_path / "log") as gateway:
         port = urlsplit(gateway.metrics).port
         assert port
-        [finding] = examine_port("metrics_port", "127.0.0.1", port)
+        [finding] = examine_port("metrics_port", "127.0.0.1", port, WAIT_S)
     assert finding.verdict is Verdict.OK
 
 
 def test_a_free_port_stays_free() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    for _ in range(2):
-        [finding] = examine_port("port", "127.0.0.1", port)
-        assert finding.verdict is Verdict.OK
+    with quiet_port() as port:
+        for _ in range(2):
+            [finding] = examine_port("port", "127.0.0.1", port, WAIT_S)
+            assert finding.verdict is Verdict.OK
 
 
 def test_an_address_of_another_machine_is_a_problem() -> None:
-    [finding] = examine_port("port", "192.0.2.1", 50051)
+    [finding] = examine_port("port", "192.0.2.1", 50051, WAIT_S)
     assert (finding.what, finding.verdict) == ("host", Verdict.PROBLEM)

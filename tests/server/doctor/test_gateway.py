@@ -18,9 +18,11 @@ from triptych_server.engines.encoders.repository import read_config
 from triptych_server.launch import GatewayProcess
 from triptych_server.settings import SHIPPED_REPOSITORY
 
+WAIT_S = 60  # for what answers
+
 
 def test_a_running_gateway_is_well(gateway: GatewayProcess) -> None:
-    found = by_subject(examine_gateway(gateway.target, 5))
+    found = by_subject(examine_gateway(gateway.target, WAIT_S))
     assert not faults(found)
     assert found[gateway.target][0].detail == "answers, and lists 4 models"
     assert "SearchService" in found["serving"][0].detail
@@ -40,13 +42,13 @@ def half(repository: Path, tmp_path: Path) -> Iterator[GatewayProcess]:
 
 
 def test_a_service_that_does_not_serve_is_told_and_one_not_run_is_not(half: GatewayProcess) -> None:
-    found = by_subject(examine_gateway(half.target, 5))
+    found = by_subject(examine_gateway(half.target, WAIT_S))
     assert {fault.what for fault in faults(found)} >= {"VisionLanguageService", "miniworld-blip2"}
     assert found["serving"][0].detail == "EmbeddingService, ModelService"
 
 
 def test_no_gateway_is_one_finding() -> None:
-    [finding] = examine_gateway("127.0.0.1:1", 2)
+    [finding] = examine_gateway("127.0.0.1:1", WAIT_S)
     assert finding.verdict is Verdict.PROBLEM
     assert finding.detail.startswith("does not answer: ")
     assert "Connection refused" in finding.detail
@@ -56,7 +58,7 @@ def test_a_grpc_server_of_others_is_no_gateway() -> None:
     server = grpc.server(ThreadPoolExecutor(1))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
-    [finding] = examine_gateway(f"127.0.0.1:{port}", 2)
+    [finding] = examine_gateway(f"127.0.0.1:{port}", WAIT_S)
     server.stop(None).wait()
     assert finding.verdict is Verdict.PROBLEM
     assert "no gateway of Triptych's" in finding.detail

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from triptych_server.doctor import Finding, Verdict
 from triptych_server.doctor.probes import Probe, run
 
+WAIT_S = 60  # of a test that would fail
 WELL = Finding.ok("area", "first", "fine")
 
 
@@ -14,7 +15,10 @@ def raising() -> Iterator[Finding]:
 
 def test_what_raises_becomes_a_finding_after_what_it_found() -> None:
     report = run(
-        [Probe("area", "second", raising, 5), Probe("area", "third", lambda: iter([WELL]), 5)]
+        [
+            Probe("area", "second", raising, WAIT_S),
+            Probe("area", "third", lambda: iter([WELL]), WAIT_S),
+        ]
     )
     assert report.finished
     assert report.findings[0] == report.findings[2] == WELL
@@ -25,15 +29,26 @@ def test_what_raises_becomes_a_finding_after_what_it_found() -> None:
 
 
 def test_what_hangs_is_left_alone_after_its_timeout() -> None:
-    end = threading.Event()
+    hangs, end = threading.Event(), threading.Event()
 
     def hanging() -> Iterator[Finding]:
         yield WELL
+        hangs.set()
         end.wait()
 
-    report = run([Probe("area", "second", hanging, 0.05), Probe("area", "third", raising, 5)])
+    def patient() -> Iterator[Finding]:
+        hangs.wait(WAIT_S)
+        yield WELL
+
+    report = run(
+        [
+            Probe("area", "patient", patient, WAIT_S),  # so it hangs before it is looked at
+            Probe("area", "second", hanging, 0.05),
+            Probe("area", "third", raising, WAIT_S),
+        ]
+    )
     end.set()
     assert not report.finished
-    assert [f.what for f in report.findings] == ["first", "second", "first", "third"]
-    assert "0.05 s" in report.findings[1].detail
-    assert report.findings[1].verdict is Verdict.PROBLEM
+    assert [f.what for f in report.findings] == ["first", "first", "second", "first", "third"]
+    assert "0.05 s" in report.findings[2].detail
+    assert report.findings[2].verdict is Verdict.PROBLEM
