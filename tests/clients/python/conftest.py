@@ -58,6 +58,12 @@ def serve() -> Iterator[Callable[..., str]]:
         server.stop(None).wait()
 
 
+def tell_end(context: Any, ended: threading.Event) -> None:
+    """Set an event when a call is over, also if it is already."""
+    if not context.add_callback(ended.set):
+        ended.set()
+
+
 class Recorder(search_pb2_grpc.SearchServiceServicer):
     """Answers upserts in groups of `group`, with 0 never; `ended` is set when a stream is over."""
 
@@ -68,7 +74,7 @@ class Recorder(search_pb2_grpc.SearchServiceServicer):
         self.ended = threading.Event()
 
     def UpsertItems(self, requests: Any, context: Any) -> Any:
-        context.add_callback(self.ended.set)
+        tell_end(context, self.ended)
         waiting: list[str] = []
         for request in requests:
             self.received.append(request.item.id)
@@ -145,10 +151,10 @@ class Talker(vision_language_pb2_grpc.VisionLanguageServiceServicer):
 
     def Chat(self, request: vision_language_pb2.ChatRequest, context: Any) -> Any:
         self.requests.append(request)
-        context.add_callback(self.ended.set)
+        tell_end(context, self.ended)
         for word in request.messages[-1].contents[-1].text.split():
             if word == "wait":
-                self.ended.wait(30)
+                self.ended.wait(60)
             if word == "fail":
                 context.set_trailing_metadata((("grpc-retry-pushback-ms", "1"),))
                 context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
@@ -196,7 +202,7 @@ class Searcher(mils_pb2_grpc.MilsServiceServicer, model_pb2_grpc.ModelServiceSer
     def Solve(self, request: mils_pb2.SolveRequest, context: Any) -> Any:
         self.requests.append(request)
         self.deadlines.append(context.time_remaining())
-        context.add_callback(self.ended.set)
+        tell_end(context, self.ended)
         seeds = [mils_pb2.ScoredText(text=text, score=0.25) for text in request.seeds.texts]
         found = seeds[:1]
         yield searched(0, seeds, found)
@@ -205,7 +211,7 @@ class Searcher(mils_pb2_grpc.MilsServiceServicer, model_pb2_grpc.ModelServiceSer
             found = [best, *found]
             yield searched(step, [best], found)
             if request.proposal.guidance == "wait":
-                self.ended.wait(30)
+                self.ended.wait(60)
             if request.proposal.guidance == "fail":
                 context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
         if request.scoring.finalists and found:

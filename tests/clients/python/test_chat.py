@@ -9,6 +9,7 @@ import pytest
 
 from triptych import ChatMessage, ChatRole, Client, FinishReason, errors
 
+WAIT_S = 30  # of a test that would fail
 RED = np.zeros((4, 4, 3), np.uint8)
 
 
@@ -56,7 +57,7 @@ def test_closing_cancels_the_call_and_keeps_what_came(serve: Any, talker: Any, e
         stream = client.chat("one wait two")
         assert next(stream) == "one "
         end(stream)
-        assert talker.ended.wait(10)
+        assert talker.ended.wait(WAIT_S)
         assert (list(stream), stream.text, stream.end) == ([], "one ", None)
 
 
@@ -64,7 +65,7 @@ def test_a_stream_that_is_dropped_cancels_the_call(serve: Any, talker: Any) -> N
     with Client(serve(talker)) as client:
         next(client.chat("one wait two"))
         gc.collect()
-        assert talker.ended.wait(10)
+        assert talker.ended.wait(WAIT_S)
 
 
 def test_an_error_on_the_way_is_raised_and_leaves_the_text(serve: Any, talker: Any) -> None:
@@ -77,18 +78,18 @@ def test_an_error_on_the_way_is_raised_and_leaves_the_text(serve: Any, talker: A
 
 
 def test_an_answer_that_falls_silent_runs_into_the_deadline(serve: Any, talker: Any) -> None:
-    with Client(serve(talker), timeout=0.3) as client:
+    with Client(serve(talker), timeout=2) as client:
         stream = client.chat("one wait")
-        with pytest.raises(errors.DeadlineExceededError, match=r"no answer came for 0\.3 s"):
+        with pytest.raises(errors.DeadlineExceededError, match="no answer came for 2 s"):
             stream.read()
-        assert talker.ended.wait(10)
+        assert talker.ended.wait(WAIT_S)
     assert stream.text == "one "
 
 
 def test_a_reader_may_take_longer_than_the_timeout(serve: Any, talker: Any) -> None:
-    with Client(serve(talker)) as client, client.chat("one two", timeout=0.2) as stream:
+    with Client(serve(talker)) as client, client.chat("one two", timeout=2) as stream:
         next(stream)
-        threading.Event().wait(0.5)
+        threading.Event().wait(2.5)
         assert stream.read() == "one two "
 
 

@@ -223,4 +223,4 @@ def test_a_pool_that_is_replaced_is_used_at_once(
         build(client, pools / "changing", captions)
         result = client.solve(scenes.pixels[0], seeds=seeds, limits=limits).run()
         assert {text.text for text in result.texts} == set(captions)
-    assert sorted(os.listdir(pools)) == sorted(["changing", POOL])
+    assert [name for name in os.listdir(pools) if "changing" in name] == ["changing"]

@@ -24,6 +24,7 @@ from triptych import (
 from triptych.mils_responses import solve_event
 from triptych.v1 import mils_pb2
 
+WAIT_S = 30  # of a test that would fail
 RED = np.zeros((4, 4, 3), np.uint8)
 TWO_STEPS = Limits(max_steps=2)
 WAITING = {"limits": TWO_STEPS, "proposal": Proposal(guidance="wait")}
@@ -79,7 +80,7 @@ def test_leaving_the_block_cancels_the_search_and_keeps_the_best(serve: Any, sea
         with client.solve(RED, **WAITING) as stream:
             next(stream)
             next(stream)
-        assert searcher.ended.wait(10)
+        assert searcher.ended.wait(WAIT_S)
         assert (list(stream), stream.result) == ([], None)
         assert stream.best is not None
         assert stream.best.text == "found 1"
@@ -94,7 +95,7 @@ def test_a_stream_that_is_closed_from_elsewhere_ends(serve: Any, searcher: Any) 
         threading.Timer(0.1, client.close).start()
         with pytest.raises(errors.TriptychError):
             stream.run()
-        assert searcher.ended.wait(10)
+        assert searcher.ended.wait(WAIT_S)
 
 
 def test_an_error_on_the_way_is_raised_and_leaves_the_best(serve: Any, searcher: Any) -> None:
@@ -109,10 +110,10 @@ def test_an_error_on_the_way_is_raised_and_leaves_the_best(serve: Any, searcher:
 
 def test_a_gateway_that_falls_silent_runs_into_the_deadline(serve: Any, searcher: Any) -> None:
     with Client(serve(searcher)) as client:
-        stream = client.solve(RED, timeout=0.3, **WAITING)
+        stream = client.solve(RED, timeout=2, **WAITING)
         with pytest.raises(errors.DeadlineExceededError):
             stream.run()
-        assert searcher.ended.wait(10)
+        assert searcher.ended.wait(WAIT_S)
     assert stream.best is not None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from triptych import Client, Item, Upserted, errors, requests
 
+WAIT_S = 30  # of a test that would fail
 VECTOR = np.ones(256, np.float32)
 ITEM_BYTES = requests.upsert("c", Item("000", vector=VECTOR)).ByteSize()
 
@@ -59,7 +60,7 @@ def test_an_iterable_may_wait_for_the_answers_to_what_it_gave(serve: Any, record
     def step_by_step() -> Iterator[Item]:
         for item in items(50):
             yield item
-            assert seen.get(timeout=10) == item.id
+            assert seen.get(timeout=WAIT_S) == item.id
 
     with Client(serve(recorder())) as client:
         for answer in client.upsert("c", step_by_step()):
@@ -106,8 +107,8 @@ def test_closing_the_iterator_cancels_the_call_and_stops_the_input(
         answers = client.upsert("c", endless(), max_bytes_in_flight=4 * ITEM_BYTES)
         next(answers)
         answers.close()
-        assert server.ended.wait(10)
-        assert stopped.wait(10)
+        assert server.ended.wait(WAIT_S)
+        assert stopped.wait(WAIT_S)
 
 
 def test_a_server_that_falls_silent_runs_into_the_deadline(serve: Any, recorder: Any) -> None:
@@ -116,27 +117,28 @@ def test_a_server_that_falls_silent_runs_into_the_deadline(serve: Any, recorder:
 
     def then_nothing() -> Iterator[Item]:
         yield from items(1)
-        hold.wait(10)
+        hold.wait(WAIT_S)
 
     with (
-        Client(serve(server), timeout=0.3) as client,
-        pytest.raises(errors.DeadlineExceededError, match=r"no answer came for 0\.3 s"),
+        Client(serve(server), timeout=2) as client,
+        pytest.raises(errors.DeadlineExceededError, match="no answer came for 2 s"),
     ):
         list(client.upsert("c", then_nothing()))
     hold.set()
-    assert server.ended.wait(10)
+    assert server.ended.wait(WAIT_S)
 
 
 def test_a_slow_input_is_not_a_silent_server(serve: Any, recorder: Any) -> None:
     never = threading.Event()
 
     def slow() -> Iterator[Item]:
-        for item in items(3):
-            never.wait(0.25)
-            yield item
+        first, second = items(2)
+        yield first
+        never.wait(2.5)
+        yield second
 
-    with Client(serve(recorder()), timeout=0.1) as client:
-        assert len(list(client.upsert("c", slow()))) == 3
+    with Client(serve(recorder()), timeout=2) as client:
+        assert len(list(client.upsert("c", slow()))) == 2
 
 
 def test_a_stream_that_the_server_ends_raises_after_its_answers(serve: Any, recorder: Any) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import triptych
 from triptych import Item, Search, Term, errors
+from triptych.aio import streams
 
 
 @pytest.fixture
@@ -116,8 +117,9 @@ async def test_a_stream_answers_every_content_by_its_id(client: triptych.aio.Cli
 
 
 async def test_upsert_into_no_collection_is_not_found_however_much_is_sent(
-    client: triptych.aio.Client,
+    client: triptych.aio.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(streams, "HEAD_START_S", 60)  # the gateway may be busy
     for count in (1, 5, 200):
         items = [Item(str(i), vector=np.ones(128, np.float32)) for i in range(count)]
         for _ in range(5):

@@ -109,7 +109,7 @@ class Embedder(embedding_pb2_grpc.EmbeddingServiceServicer):
         for request in requests:
             yield embedding_pb2.StreamEmbedResponse(id=request.id, space="s", embedding=EMBEDDING)
             if request.content.text == "wait":
-                self.ended.wait(30)
+                self.ended.wait(60)
 
 
 EMBEDDING = embedding_pb2.Embedding(vector=media_pb2.Vector(data=b"\0\0\x80?", dimension=1))
@@ -171,8 +171,8 @@ def test_an_interrupt_leaves_nothing(serve: Any, searcher: Any, tmp_path: Path) 
         while not (tmp_path / "pools" / ".p.part" / "vectors.part").exists():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, complaints = process.communicate(timeout=20)
+        _, complaints = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in complaints
-    assert searcher.ended.wait(10)
+    assert searcher.ended.wait(60)
     assert os.listdir(tmp_path / "pools") == []

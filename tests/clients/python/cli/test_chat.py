@@ -133,7 +133,7 @@ def test_an_interrupt_cuts_off_the_answer_and_not_the_chat(terminal: Terminal, t
     terminal.type("one wait two\n")
     terminal.read_until("one wait two\r\none ")
     terminal.process.send_signal(signal.SIGINT)
-    assert talker.ended.wait(10)
+    assert talker.ended.wait(60)
     terminal.read_until("> ")
     terminal.type("three\n")
     terminal.read_until("three \r\n> ")
@@ -141,4 +141,4 @@ def test_an_interrupt_cuts_off_the_answer_and_not_the_chat(terminal: Terminal, t
     terminal.interrupt_prompt()
     terminal.read_until("> ")
     terminal.type("\x04")
-    assert terminal.process.wait(10) == 0
+    assert terminal.process.wait(60) == 0

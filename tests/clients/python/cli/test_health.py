@@ -1,12 +1,12 @@
 """`triptych health`, against gateways in every state."""
 
-import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import quiet_port
 
 from triptych_server.launch import GatewayProcess
 
@@ -40,15 +40,13 @@ def test_no_gateway_is_an_error_in_one_line(run: Any, wait: float) -> None:
 
 
 def test_gateway_that_starts_later_is_waited_for(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    target = f"127.0.0.1:{port}"
-    probe = [sys.executable, "-m", "triptych", "health", "--target", target, "--wait", "60"]
-    flags = ("--services", "embedding", "--port", str(port))
-    with (
-        subprocess.Popen(probe, stdout=subprocess.PIPE, text=True) as waiting,
-        GatewayProcess(*flags, log=tmp_path / "log"),
-    ):
-        out, _ = waiting.communicate(timeout=60)
+    probe = [sys.executable, "-m", "triptych", "health", "--wait", "60", "--target"]
+    with quiet_port() as port:
+        target = f"127.0.0.1:{port}"
+        flags = ("--services", "embedding", "--port", str(port))
+        with (
+            subprocess.Popen([*probe, target], stdout=subprocess.PIPE, text=True) as waiting,
+            GatewayProcess(*flags, log=tmp_path / "log"),
+        ):
+            out, _ = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (0, f"{target}: SERVING\n")
