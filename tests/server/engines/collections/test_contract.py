@@ -410,10 +410,13 @@ async def test_an_item_that_is_replaced_over_and_over_is_always_there_once(
     store: CollectionStore, name: str
 ) -> None:
     await store.upsert(name, [item("x", n=0), item("y")])
+    enough = asyncio.Event()
 
     async def replace() -> None:
-        for n in range(150):
-            await store.upsert(name, [item("x", n=n)])
+        replaced = 0
+        while replaced < 150 or not enough.is_set():
+            replaced += 1
+            await store.upsert(name, [item("x", n=replaced)])
 
     writing = asyncio.create_task(replace())
     searches = 0
@@ -421,8 +424,9 @@ async def test_an_item_that_is_replaced_over_and_over_is_always_there_once(
         hits = await store.search(name, axis(0), limit=5, filter=parse("id:*"))
         assert sorted(ids(hits)) == ["x", "y"]
         searches += 1
+        if searches > 10:
+            enough.set()
     await writing
-    assert searches > 10
 
 
 async def test_a_caller_who_gives_up_does_no_harm(store: CollectionStore, name: str) -> None:

@@ -188,18 +188,21 @@ async def test_a_text_of_no_picture_is_an_internal_error_and_the_engine_serves_o
 
 
 async def test_cancelled_requests_leave_the_queue(engine: EncoderEngine) -> None:
-    await engine.infer("slow", pictures(1))
-    started = time.monotonic()
-    await engine.infer("slow", pictures(1))
-    one = time.monotonic() - started
+    async def seconds() -> float:
+        started = time.monotonic()
+        await engine.infer("slow", pictures(1))
+        return time.monotonic() - started
 
-    calls = [asyncio.create_task(engine.infer("slow", pictures(1))) for _ in range(100)]
-    await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
-    waiting = [call for call in calls if call.cancel()]
-    assert len(waiting) > 80
-    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
-    assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+    async def seconds_after_cancelling() -> float:
+        calls = [asyncio.create_task(engine.infer("slow", pictures(1))) for _ in range(100)]
+        await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        waiting = [call for call in calls if call.cancel()]
+        assert len(waiting) > 80
+        outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+        assert all(isinstance(outcome, asyncio.CancelledError) for outcome in outcomes)
+        return await seconds()
 
-    started = time.monotonic()
-    await engine.infer("slow", pictures(1))
-    assert time.monotonic() - started < one * len(waiting) / 5
+    await seconds()
+    # The best of some: a machine that is busy with something else is slow at times.
+    alone = min([await seconds() for _ in range(4)])
+    assert min([await seconds_after_cancelling() for _ in range(4)]) < alone * 80 / 5
