@@ -1,6 +1,7 @@
 """The gateway's metrics, scraped as Prometheus does."""
 
 import socket
+import time
 import urllib.request
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -18,6 +19,8 @@ from triptych_server.launch import GatewayProcess
 from triptych_server.settings import Settings
 
 FLAGS = ("--services", "embedding", "--metrics-port", "0")
+COUNTED = "grpc_server_handling_seconds_count"  # the last that is told of an RPC
+WAIT_S = 30  # of a test that would fail
 EMBED = {"grpc_service": "triptych.v1.EmbeddingService", "grpc_method": "Embed"}
 
 
@@ -29,7 +32,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
 
 
 def scrape(url: str) -> list[Metric]:
-    with urllib.request.urlopen(url, timeout=10) as response:
+    with urllib.request.urlopen(url, timeout=WAIT_S) as response:
         return list(text_string_to_metric_families(response.read().decode()))
 
 
@@ -44,6 +47,14 @@ def value(metrics: list[Metric], name: str, **labels: str) -> float:
     return found
 
 
+def scrape_after(url: str, calls: float) -> list[Metric]:
+    """Once so many calls of Embed have been counted: a caller may have its answer before."""
+    given_up = time.monotonic() + WAIT_S
+    while value(metrics := scrape(url), COUNTED, **EMBED) < calls:
+        assert time.monotonic() < given_up
+    return metrics
+
+
 def test_calls_are_counted_and_timed(gateway: GatewayProcess) -> None:
     before = scrape(gateway.metrics)
     with grpc.insecure_channel(gateway.target) as channel:
@@ -51,7 +62,7 @@ def test_calls_are_counted_and_timed(gateway: GatewayProcess) -> None:
         stub.Embed(embedding_pb2.EmbedRequest(contents=[text("a red circle"), text("a")]))
         with pytest.raises(grpc.RpcError):
             stub.Embed(embedding_pb2.EmbedRequest(contents=[text("a")], model="none"))
-    after = scrape(gateway.metrics)
+    after = scrape_after(gateway.metrics, value(before, COUNTED, **EMBED) + 2)
 
     def grown(name: str, **labels: str) -> float:
         return value(after, name, **EMBED, **labels) - value(before, name, **EMBED, **labels)
@@ -59,7 +70,7 @@ def test_calls_are_counted_and_timed(gateway: GatewayProcess) -> None:
     assert grown("grpc_server_started_total") == 2
     assert grown("grpc_server_handled_total", grpc_code="OK") == 1
     assert grown("grpc_server_handled_total", grpc_code="NOT_FOUND") == 1
-    assert grown("grpc_server_handling_seconds_count") == 2
+    assert grown(COUNTED) == 2
     assert value(after, "grpc_server_in_flight", **EMBED) == 0
     assert value(after, "triptych_stage_seconds_count", **EMBED, stage="inference") >= 1
     assert value(after, "triptych_batch_rows_sum", **EMBED) >= 1
@@ -98,7 +109,7 @@ async def test_metrics_end_with_the_gateway() -> None:
     assert gateway.metrics_port
     await gateway.stop()
     with pytest.raises(ConnectionRefusedError):
-        HTTPConnection("127.0.0.1", gateway.metrics_port, timeout=10).connect()
+        HTTPConnection("127.0.0.1", gateway.metrics_port, timeout=WAIT_S).connect()
 
 
 async def test_there_are_none_unless_asked_for() -> None:

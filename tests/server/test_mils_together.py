@@ -61,7 +61,7 @@ async def gateway(
 
 
 async def solve(channel: aio.Channel, asked: SolveRequest) -> Solved:
-    return solved([each async for each in MilsServiceStub(channel).Solve(asked, timeout=60)])
+    return solved([each async for each in MilsServiceStub(channel).Solve(asked, timeout=200)])
 
 
 async def test_searches_that_have_begun_wait_for_room(
@@ -71,7 +71,7 @@ async def test_searches_that_have_begun_wait_for_room(
 
     async def attempt(channel: aio.Channel, asked: SolveRequest) -> None:
         """Once an event has come, the last one does."""
-        responses = aiter(MilsServiceStub(channel).Solve(asked, timeout=60))
+        responses = aiter(MilsServiceStub(channel).Solve(asked, timeout=200))
         try:
             first = await anext(responses)
         except aio.AioRpcError as error:

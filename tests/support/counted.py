@@ -60,7 +60,7 @@ class Calls:
 
     async def quiet(self) -> None:
         """Until no call runs."""
-        async with asyncio.timeout(10), self.ended:
+        async with asyncio.timeout(60), self.ended:
             await self.ended.wait_for(lambda: not self.running)
 
     @asynccontextmanager

@@ -69,7 +69,7 @@ class WatchedEngine:
 
     async def wait_for(self, requests: int) -> None:
         """Until so many requests more have come."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             for _ in range(requests):
                 await self.asked.acquire()
 

@@ -10,6 +10,7 @@ import onnx
 import pytest
 from calls import png
 from tiny_blip2 import PATCHES, SIDE, WIDTH, write_matcher
+from watched_engine import WatchedEngine
 
 from triptych_server.capabilities.encoding import Encoding, Patches
 from triptych_server.capabilities.matching import RUN_PAIRS, Matcher
@@ -22,6 +23,7 @@ from triptych_server.errors import InvalidArgument, ResourceExhausted
 from triptych_server.media.content import EncodedImage, RawImage
 
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255), "bright": (255,) * 3}
+THREADS, QUEUE_ROWS = 2, 64
 LOGIT = {True: 8.0, False: -8.0}
 
 
@@ -40,7 +42,7 @@ def executor() -> Iterator[ThreadPoolExecutor]:
 
 @pytest.fixture
 async def engine(repository: Path) -> AsyncIterator[OnnxEngine]:
-    engine = OnnxEngine(repository, threads=2, queue_rows=64)
+    engine = OnnxEngine(repository, threads=THREADS, queue_rows=QUEUE_ROWS)
     await engine.load()
     yield engine
     await engine.close()
@@ -146,11 +148,16 @@ async def test_a_picture_that_cannot_be_decoded_fails_alone(matcher: Matcher, mo
 
 
 async def test_the_engines_refusal_is_the_calls(
-    matcher: Matcher, engine: OnnxEngine, model: Model
+    engine: OnnxEngine, catalog: ModelCatalog, executor: ThreadPoolExecutor, model: Model
 ) -> None:
+    watched = WatchedEngine(engine)
+    matcher = Matcher(Encoding(watched, catalog, executor))
     pictures = [raw("red")] * 200
     pairs = [(picture, 0) for picture in range(200)]
-    calls = [matcher.match(model, pictures, ["red"], pairs) for _ in range(8)]
+    watched.gate.clear()
+    calls = [asyncio.create_task(matcher.match(model, pictures, ["red"], pairs)) for _ in range(8)]
+    await watched.wait_for(QUEUE_ROWS + THREADS + 1)  # one more than there is room for
+    watched.gate.set()
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     refused = [each for each in outcomes if isinstance(each, BaseException)]
     assert refused

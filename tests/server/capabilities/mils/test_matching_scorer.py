@@ -164,9 +164,11 @@ async def test_a_call_that_finds_no_room_at_its_beginning_is_refused(scenes: Sce
             MatchingScorer(models.itm, goal([picture(scenes, 0)]), models.matcher)
             for _ in range(12)
         ]
-        outcomes = await asyncio.gather(
-            *(each.prepare(Patience()) for each in scorers), return_exceptions=True
-        )
+        models.engine.gate.clear()
+        calls = [asyncio.create_task(each.prepare(Patience())) for each in scorers]
+        await models.engine.wait_for(len(calls))
+        models.engine.gate.set()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
         assert ResourceExhausted in {type(each) for each in outcomes}
 
 

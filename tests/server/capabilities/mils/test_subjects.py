@@ -16,8 +16,9 @@ from triptych_server.errors import FailedPrecondition, InvalidArgument, Resource
 from triptych_server.media.content import Text
 
 DRAWN = Generation(Sampling(max_tokens=12, temperature=1.0), flexible=True)
-LONG = ([Text("a")], Sampling(max_tokens=100, min_tokens=100))
-ENDLESS = Generation(Sampling(max_tokens=100, min_tokens=100, temperature=1), flexible=False)
+# Much longer than a test looks on.
+LONG = ([Text("a")], Sampling(max_tokens=480, min_tokens=480))
+ENDLESS = Generation(Sampling(max_tokens=400, min_tokens=400, temperature=1), flexible=False)
 
 
 def words(found: About) -> tuple[object, ...]:
@@ -60,7 +61,7 @@ async def test_subjects_wait_for_room_when_one_found_some(writer_folder: Path) -
 
 
 async def test_subjects_are_refused_when_none_finds_room(writer_folder: Path) -> None:
-    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**17)
+    generator = NotingGenerator(writer_folder, queue=1, cache_bytes=2**19)
     await generator.load()
     async with language_of(generator) as language:
         async with aclosing(generator.generate(*LONG)) as running:
