@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Cost, Delta, Scores
-from triptych_server.engines.generators.sampling import Draw
+from triptych_server.engines.generators.sampling import Dice
 from triptych_server.errors import TriptychError
 
 Event = Delta | Scores | TriptychError
@@ -115,8 +115,8 @@ class Row(Protocol):
         """What the network appends to it next; None when the row is finished."""
         ...
 
-    def draw(self) -> Draw | None:
-        """What to draw for its next token, together with the other rows; None for nothing."""
+    def draw(self) -> Dice | None:
+        """What draws its next token, together with those of other rows; None if `take` chooses."""
         ...
 
     def take(self, prediction: Prediction, outbox: Outbox) -> None:

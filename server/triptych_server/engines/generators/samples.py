@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
 from triptych_server.engines.generators.requests import Outbox, Prediction, RowsRequest
-from triptych_server.engines.generators.sampling import Chooser, Draw
+from triptych_server.engines.generators.sampling import Chooser, Dice
 from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream
 
@@ -32,7 +32,7 @@ class SampleRequest(RowsRequest):
                 self,
                 index,
                 Chooser(self.sampling, index, self.end_ids, self.prompt.ids),
-                self._tokenizer.stream(self.sampling.stop),
+                self._tokenizer.stream(self.sampling.stop, whole=self.sampling.whole),
             )
             for index in range(self.sampling.n)
         ]
@@ -59,8 +59,8 @@ class Sample:
         self._told = 0  # tokens that deltas have reported
         self._log_probability = 0.0  # of those that they have not
 
-    def draw(self) -> Draw | None:
-        return self._chooser.draw(len(self._generated))
+    def draw(self) -> Dice | None:
+        return self._chooser.dice(len(self._generated))
 
     def take(self, prediction: Prediction, outbox: Outbox) -> None:
         token = prediction.drawn

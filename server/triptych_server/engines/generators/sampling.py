@@ -5,8 +5,8 @@ the semantics of transformers' logits processors and warpers, in its order: repe
 minimal length, temperature, top-k, top-p.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,13 +19,27 @@ Doubles = npt.NDArray[np.float64]
 Logits = TypeVar("Logits", Floats, Doubles)
 Ids = npt.NDArray[np.int64]
 
+# Numbers that are computed with together. As doubles they take 1 MiB, which a core's own cache
+# holds: more would wait for memory, and fewer would be more calls, each of which takes its time.
+_TOGETHER = 2**17
+
 
 def log_normalizers(logits: Logits) -> Logits:
-    """`[...]`: a token's log-probability is its logit less this. Not finite if logits are not."""
-    largest = logits.max(-1, keepdims=True)
+    """`[R]` for logits `[R, V]`: a token's log-probability is its logit less this. Not finite if
+    logits are not."""
+    normalizers = np.empty(len(logits), logits.dtype)
     with np.errstate(invalid="ignore", over="ignore"):
-        sums = np.exp(logits - largest).sum(-1)
-    return np.asarray(largest[..., 0] + np.log(sums), logits.dtype)
+        for part in _parts(logits):
+            largest = logits[part].max(-1, keepdims=True)
+            below = logits[part] - largest
+            normalizers[part] = largest[:, 0] + np.log(np.exp(below, out=below).sum(-1))
+    return normalizers
+
+
+def _parts(logits: Logits) -> Iterator[slice]:
+    """The rows of `[R, V]`, as many at a time as are computed with together."""
+    rows = max(1, _TOGETHER // logits.shape[-1])
+    return (slice(start, start + rows) for start in range(0, len(logits), rows))
 
 
 def not_finite() -> Internal:
@@ -67,9 +81,10 @@ def keep_top_k(logits: Logits, k: int) -> Logits:
     return np.where(logits < least, -np.inf, logits)
 
 
-def keep_top_p(logits: Logits, p: float) -> Logits:
-    """Make all impossible but the fewest likeliest tokens whose probabilities reach `p`; those
-    equal to the last of them stay (nucleus sampling, arXiv 1904.09751)."""
+def keep_top_p(logits: Logits, p: float | Doubles) -> Logits:
+    """Make all impossible but the fewest likeliest tokens whose probabilities reach `p`, or in each
+    row its own `[..., 1]`; those equal to the last of them stay (nucleus sampling, arXiv
+    1904.09751)."""
     ascending = np.sort(logits)
     reached = np.cumsum(probabilities(ascending), -1)
     dropped = (reached <= 1 - p).sum(-1, keepdims=True)
@@ -85,36 +100,61 @@ def probabilities(logits: Logits) -> Doubles:
     return normalized
 
 
-def draw(logits: Doubles, points: Doubles | float) -> npt.NDArray[np.intp]:
-    """The tokens `[...]` at `points` `[...]` of the distributions that `logits` `[..., V]` give,
-    0 <= point < 1.
+def draw(scaled: Doubles, points: Doubles | float) -> npt.NDArray[np.intp]:
+    """The tokens `[...]` at `points` `[...]` of the distributions that `scaled` `[..., V]` gives,
+    0 <= point < 1. The largest of each must be 0, as `scale` leaves it; they are overwritten.
 
     Tokens lie side by side in the order of their ids, so that rounding errors in the logits, which
     differ from batch to batch, change the choice only when a point is at the very edge of a token.
     """
-    edges = logits - logits.max(-1, keepdims=True)
-    np.cumsum(np.exp(edges, out=edges), -1, out=edges)
-    whole = edges[..., -1:]
-    places = (edges <= np.asarray(points)[..., None] * whole).sum(-1)
-    last = (edges < whole).sum(-1)  # that is possible; rounding may lead beyond
-    drawn: npt.NDArray[np.intp] = np.minimum(places, last)
+    edges = np.exp(scaled, out=scaled)
+    np.cumsum(edges, -1, out=edges)
+    places = np.asarray(points)[..., None] * edges[..., -1:]  # rounded, still below the last edge
+    drawn: npt.NDArray[np.intp] = (edges > places).argmax(-1)
     return drawn
 
 
-class Draw(NamedTuple):
-    """To take the token at `point` of what the network says, at a temperature and nothing else."""
+class Dice:
+    """How the tokens of one text are drawn, the `index`-th of its request: at which temperature, of
+    how many of them, and at which points, which depend on `(seed, index)` alone."""
 
-    temperature: float
-    point: float
+    def __init__(self, sampling: Sampling, index: int) -> None:
+        self.temperature = sampling.temperature
+        self.top_k = sampling.top_k
+        self.top_p = sampling.top_p
+        seed = None if sampling.seed is None else (sampling.seed, index)
+        self.points = _points(seed)
 
 
-def draw_all(logits: Floats, draws: Sequence[Draw]) -> list[int]:
+def _points(seed: tuple[int, int] | None) -> Iterator[float]:
+    """Random numbers, 0 <= number < 1, made many at a time because each call takes its time."""
+    random = np.random.default_rng(seed)
+    while True:
+        yield from random.random(32).tolist()
+
+
+def draw_all(logits: Floats, dice: Sequence[Dice]) -> list[int]:
     """The tokens of rows of logits `[R, V]`, all at once. A row that is not finite has any."""
-    temperatures = np.array([each.temperature for each in draws])
-    points = np.array([each.point for each in draws])
+    tokens: list[int] = []
     with np.errstate(invalid="ignore"):
-        drawn: list[int] = draw(scale(logits, temperatures[:, None]), points).tolist()
-    return drawn
+        for part in _parts(logits):
+            points = np.array([next(each.points) for each in dice[part]])
+            tokens += draw(shaped(logits[part], dice[part]), points).tolist()
+    return tokens
+
+
+def shaped(logits: Logits, dice: Sequence[Dice]) -> Doubles:
+    """Logits `[R, V]` scaled by the temperatures of their dice, of the tokens that may be drawn."""
+    temperatures = np.array([each.temperature for each in dice])
+    scaled = scale(logits, temperatures[:, None])
+    for place, each in enumerate(dice):
+        if each.top_k:
+            scaled[place] = keep_top_k(scaled[place], each.top_k)
+    nuclei = [place for place, each in enumerate(dice) if each.top_p < 1]
+    if nuclei:
+        top_ps = np.array([dice[place].top_p for place in nuclei])
+        scaled[nuclei] = keep_top_p(scaled[nuclei], top_ps[:, None])
+    return scaled
 
 
 class Constraints:
@@ -152,32 +192,17 @@ class Chooser:
     def __init__(
         self, sampling: Sampling, index: int, end_ids: Sequence[int], prompt_ids: Sequence[int]
     ) -> None:
-        self._sampling = sampling
         self._constraints = Constraints(sampling, end_ids, prompt_ids)
-        seed = None if sampling.seed is None else (sampling.seed, index)
-        self._random = np.random.default_rng(seed)
-        filters = sampling.top_k or sampling.top_p < 1
-        self._draws = sampling.temperature > 0 and not filters
+        self._dice = Dice(sampling, index) if sampling.temperature else None
 
-    def draw(self, generated: int) -> Draw | None:
-        """What replaces `choose` after so many tokens, if it draws and the temperature alone shapes
-        what it draws from."""
-        if not self._draws or self._constraints.hold(generated):
-            return None
-        return Draw(self._sampling.temperature, self._random.random())
+    def dice(self, generated: int) -> Dice | None:
+        """What `draw_all` takes in place of `choose` after so many tokens, if it draws and no
+        constraint holds."""
+        return None if self._constraints.hold(generated) else self._dice
 
     def choose(self, logits: Floats, likeliest: int, generated: Sequence[int]) -> int:
         """The token after `generated`, given `logits` `[V]` and the likeliest token by them."""
         constrained = self._constraints.apply(logits, generated)
-        if self._sampling.temperature:
-            return int(draw(self.filter(constrained), self._random.random()))
+        if self._dice is not None:
+            return draw_all(constrained[None], [self._dice])[0]
         return likeliest if constrained is logits else int(constrained.argmax())
-
-    def filter(self, logits: Logits) -> Doubles:
-        """Logits `[V]` divided by the temperature, of the tokens that may be drawn."""
-        filtered = scale(logits, self._sampling.temperature)
-        if self._sampling.top_k:
-            filtered = keep_top_k(filtered, self._sampling.top_k)
-        if self._sampling.top_p < 1:
-            filtered = keep_top_p(filtered, self._sampling.top_p)
-        return filtered

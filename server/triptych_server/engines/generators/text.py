@@ -58,9 +58,10 @@ class GeneratorTokenizer:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
-    def stream(self, stop: Sequence[str] = ()) -> "TextStream":
-        """A text that comes token by token and ends before the first of `stop`."""
-        return TextStream(self._tokenizer, self._plain, stop)
+    def stream(self, stop: Sequence[str] = (), *, whole: bool = False) -> "TextStream":
+        """A text that comes token by token and ends before the first of `stop`. With `whole` it may
+        be given in one piece at its end, which takes less time."""
+        return TextStream(self._tokenizer, self._plain, stop, whole=whole)
 
 
 class TextStream:
@@ -71,7 +72,9 @@ class TextStream:
     the stop string that is complete first (the longest, when several are at once).
     """
 
-    def __init__(self, tokenizer: Tokenizer, plain: Container[int], stop: Sequence[str]) -> None:
+    def __init__(
+        self, tokenizer: Tokenizer, plain: Container[int], stop: Sequence[str], *, whole: bool
+    ) -> None:
         """`plain` are the tokens that are neither special nor single bytes."""
         self._tokenizer = tokenizer
         self._plain = plain
@@ -80,6 +83,7 @@ class TextStream:
         self._undecoded = 0  # of these, from the end
         self._decoded = 0  # characters that the stream gave
         self._cut = StopStrings(stop)
+        self._waits = whole and not stop  # for the last token: none before can end it
 
     @property
     def stopped(self) -> bool:
@@ -89,6 +93,8 @@ class TextStream:
     def push(self, token: int) -> str:
         """Take a token; the text that is certain now, often empty. May set `stopped`."""
         self._ids.append(token)
+        if self._waits:
+            return ""
         self._undecoded += 1
         if token not in self._plain:
             return ""

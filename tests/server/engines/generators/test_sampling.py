@@ -1,11 +1,12 @@
 """The choice of tokens, against the processors and warpers of transformers."""
 
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from transformers import (
     LogitsProcessorList,
@@ -20,6 +21,7 @@ from triptych_server.engines.generators.protocol import Sampling
 from triptych_server.engines.generators.sampling import (
     Chooser,
     Constraints,
+    Dice,
     draw,
     draw_all,
     forbid,
@@ -28,6 +30,8 @@ from triptych_server.engines.generators.sampling import (
     log_normalizers,
     penalize,
     probabilities,
+    scale,
+    shaped,
 )
 
 VOCABULARY = 60
@@ -119,7 +123,7 @@ def test_the_distribution_is_that_of_transformers(
         repetition_penalty=penalty,
     )
     constrained = Constraints(sampling, [end], prompt).apply(logits, generated)
-    got = probabilities(Chooser(sampling, 0, [end], prompt).filter(constrained))
+    [got] = probabilities(shaped(constrained[None], [Dice(sampling, 0)]))
     np.testing.assert_allclose(got, wanted, atol=1e-12)
 
 
@@ -142,46 +146,83 @@ def test_tokens_are_drawn_as_often_as_they_are_likely() -> None:
     logits = np.log(np.array([0.5, 0.0, 0.2, 0.3]) + 1e-300)
     logits[1] = -np.inf
     points = (np.arange(1000) + 0.5) / 1000
-    drawn = [draw(logits, point) for point in points]
+    drawn = [draw(scale(logits, 1), point) for point in points]
     assert np.bincount(drawn).tolist() == [500, 0, 200, 300]
 
 
 @given(seeds, st.floats(0, 1, exclude_max=True))
+@example(0, 0.0)
+@example(0, np.nextafter(1.0, 0.0))
 def test_what_is_impossible_is_never_drawn(seed: int, point: float) -> None:
     possible = np.random.default_rng(seed).integers(0, VOCABULARY, 3)
     logits = np.full(VOCABULARY, -np.inf)
     logits[possible] = random_logits(seed)[possible]
-    assert draw(logits, point) in possible
+    assert draw(scale(logits, 1), point) in possible
 
 
-def test_rows_are_drawn_together_as_each_alone() -> None:
+def various(count: int) -> list[Sampling]:
+    """Of all temperatures and filters, and equal seeds."""
     rng = np.random.default_rng(3)
-    logits = rng.normal(0, 3, (64, 50)).astype(np.float32)
+    return [
+        Sampling(
+            max_tokens=9,
+            temperature=rng.uniform(0.1, 2),
+            top_k=rng.choice([0, 0, 7]),
+            top_p=rng.choice([1, 1, 0.9, 0.5]),
+            seed=1,
+        )
+        for _ in range(count)
+    ]
+
+
+def rolled(samplings: list[Sampling]) -> list[Dice]:
+    return [Dice(sampling, index) for index, sampling in enumerate(samplings)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_rows_are_drawn_together_as_each_alone(bad: float) -> None:
+    logits = np.random.default_rng(4).normal(0, 3, (64, 50)).astype(np.float32)
     logits[5, :49] = -np.inf
-    samplings = [Sampling(max_tokens=9, temperature=t, seed=1) for t in rng.uniform(0.1, 2, 64)]
-    draws = [Chooser(sampling, index, [], []).draw(0) for index, sampling in enumerate(samplings)]
+    samplings = various(64)
     alone = [
         Chooser(sampling, index, [], []).choose(row, 0, [])
         for index, (sampling, row) in enumerate(zip(samplings, logits, strict=True))
     ]
-    assert draw_all(logits, [each for each in draws if each]) == alone
-    broken = np.concatenate([logits[:7], np.full((1, 50), np.nan, np.float32), logits[8:]])
-    kept = draw_all(broken, [each for each in draws if each])
-    assert kept[:7] + kept[8:] == alone[:7] + alone[8:]
+    assert draw_all(logits, rolled(samplings)) == alone
+    broken = np.arange(3, 64, 9)
+    logits[broken] = bad
+    among = draw_all(logits, rolled(samplings))
+    assert np.delete(among, broken).tolist() == np.delete(alone, broken).tolist()
 
 
-@pytest.mark.parametrize(
-    "sampling",
-    [
-        Sampling(max_tokens=9),
-        Sampling(max_tokens=9, temperature=1, top_k=3),
-        Sampling(max_tokens=9, temperature=1, top_p=0.9),
-        Sampling(max_tokens=9, temperature=1, repetition_penalty=1.1),
-        Sampling(max_tokens=9, temperature=1, min_tokens=2),
-    ],
-)
-def test_what_shapes_a_distribution_keeps_a_row_to_itself(sampling: Sampling) -> None:
-    assert Chooser(sampling, 0, [], []).draw(1) is None
+def test_rows_of_large_vocabularies_are_computed_as_each_alone() -> None:
+    logits = np.random.default_rng(5).normal(0, 3, (5, 50_000)).astype(np.float32)
+    samplings = various(5)
+    alone = [
+        draw_all(row[None], [each])[0] for row, each in zip(logits, rolled(samplings), strict=True)
+    ]
+    assert draw_all(logits, rolled(samplings)) == alone
+    normalizers = [log_normalizers(row[None])[0] for row in logits]
+    assert log_normalizers(logits).tolist() == normalizers
+
+
+def test_points_are_those_of_seed_and_index() -> None:
+    dice = Dice(Sampling(max_tokens=9, temperature=1, seed=7), 3)
+    wanted = np.random.default_rng((7, 3)).random(100).tolist()
+    assert list(islice(dice.points, 100)) == wanted
+
+
+def test_constraints_and_greed_keep_a_row_to_itself() -> None:
+    drawn = Sampling(max_tokens=9, temperature=1, top_k=3, top_p=0.9)
+
+    def together(**changes: float) -> bool:
+        return Chooser(replace(drawn, **changes), 0, [], []).dice(1) is not None
+
+    assert together()
+    assert together(min_tokens=1)
+    assert not together(min_tokens=2)
+    assert not together(repetition_penalty=1.1)
+    assert not together(temperature=0)
 
 
 def test_rounding_errors_hardly_ever_change_what_is_drawn() -> None:
@@ -190,7 +231,7 @@ def test_rounding_errors_hardly_ever_change_what_is_drawn() -> None:
     for seed in range(2000):
         logits, point = random_logits(seed), random.random()
         noisy = logits + random.normal(0, 1e-5, VOCABULARY)
-        equal += draw(logits, point) == draw(noisy, point)
+        equal += draw(scale(logits, 1), point) == draw(scale(noisy, 1), point)
     assert equal >= 1998
 
 

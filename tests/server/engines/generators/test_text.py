@@ -93,6 +93,20 @@ def test_text_ends_before_the_first_stop_string(ids: list[int], stops: list[str]
     assert stream.stopped == any(stop in whole for stop in stops)
 
 
+@given(tokens, stops)
+def test_a_whole_text_is_that_of_its_pieces(ids: list[int], stops: list[str]) -> None:
+    for tokenizer in (TOKENIZER, BYTE_FALLBACK):
+        pieces, whole = tokenizer.stream(stops), tokenizer.stream(stops, whole=True)
+        assert "".join(streamed(whole, ids)) == "".join(streamed(pieces, ids))
+        assert whole.stopped == pieces.stopped
+
+
+def test_a_whole_text_without_stop_strings_comes_at_its_end() -> None:
+    *before, last = streamed(TOKENIZER.stream(whole=True), TOKENIZER.encode("a b"))
+    assert not any(before)
+    assert last == "a b"
+
+
 @given(st.text("ab", max_size=8), st.lists(st.text("ab", min_size=1, max_size=4), max_size=3))
 def test_the_stop_string_that_is_complete_first_counts(text: str, stops: list[str]) -> None:
     place = find_stop(text, stops)
