@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -48,14 +49,14 @@ class GatewayProcess:
 
     def __enter__(self) -> Self:
         self._log.parent.mkdir(parents=True, exist_ok=True)
-        with self._log.open("w") as log:
-            self._process = subprocess.Popen(
-                self._command, stdout=subprocess.PIPE, stderr=log, text=True
-            )
         try:
-            return self._ready(self._process)
+            # On a thread of its own, since an interrupt of this one would lose what is starting.
+            with ThreadPoolExecutor(1) as starter:
+                process = starter.submit(self._start).result()
+            return self._ready(process)
         except BaseException:  # an interrupt as well: nobody else would end it
-            self._end(self._process)
+            if self._process is not None:
+                self._end(self._process)
             raise
 
     def __exit__(
@@ -65,6 +66,13 @@ class GatewayProcess:
         traceback: TracebackType | None,
     ) -> None:
         self._end(self._running())
+
+    def _start(self) -> "subprocess.Popen[str]":
+        with self._log.open("w") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=subprocess.PIPE, stderr=log, text=True
+            )
+        return self._process
 
     def _ready(self, process: "subprocess.Popen[str]") -> Self:
         assert process.stdout is not None, "it is a pipe"
