@@ -70,16 +70,24 @@ class Cache:
         """Contiguous views of the first rows: key and value of each layer in turn."""
         return [buffer[:count] for buffer in self._buffers]
 
-    def prompts(self, count: int, length: int) -> list[Buffer]:
-        """Undefined buffers like `rows`, no longer than prompts are; the next call reuses them."""
+    def prompts(self, shapes: Sequence[tuple[int, int]]) -> list[list[Buffer]]:
+        """Undefined buffers like `rows` for so many prompts of such a length, no longer than these
+        are; the next call reuses them."""
         token = self._heads * self._size
-        shape, numbers = (count, self._heads, length, self._size), count * length * token
-        if count * length > SCRATCH_TOKENS:
-            return [np.empty(shape, np.float32) for _ in range(self._count)]
         if not self._scratch:
-            kept = SCRATCH_TOKENS * token
-            self._scratch = [np.empty(kept, np.float32) for _ in range(self._count)]
-        return [buffer[:numbers].reshape(shape) for buffer in self._scratch]
+            self._scratch = [
+                np.empty(SCRATCH_TOKENS * token, np.float32) for _ in range(self._count)
+            ]
+        found, used = [], 0
+        for count, length in shapes:
+            shape, end = (count, self._heads, length, self._size), used + count * length
+            if end <= SCRATCH_TOKENS:
+                numbers = slice(used * token, end * token)
+                found.append([buffer[numbers].reshape(shape) for buffer in self._scratch])
+                used = end
+            else:
+                found.append([np.empty(shape, np.float32) for _ in range(self._count)])
+        return found
 
     def put(self, rows: Sequence[int], prompt: Sequence[Buffer]) -> None:
         """Begin all these rows with `prompt`: `[heads, L, head size]`, key and value of each layer

@@ -5,8 +5,9 @@ with past and present in one buffer), so a step copies nothing and a row costs i
 alone, whatever its neighbours are.
 """
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,31 @@ _PADDED_FREE = 32
 # share one: each thread computes rows of its own instead, of so many positions at least.
 _SMALL_NETWORK = 16 * 2**20
 _THREAD_POSITIONS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What the network computes at once: `embeddings` `[B, S, H]` at `positions` `[B, S]`.
+
+    `lengths` `[B]` are the rows' tokens with those of this run; shorter rows are padded on the
+    right. `cache` is updated in place: keys and values of each layer, `[B, heads, room, head
+    size]`. Rows either are all new or have one token each.
+    """
+
+    embeddings: Floats
+    positions: Ids
+    lengths: npt.NDArray[np.int32]
+    cache: list[Floats]
+
+    def part(self, rows: slice) -> "Run":
+        """Some of its rows, without padding beyond the longest of them: the network refuses it."""
+        tokens = min(self.positions.shape[1], int(self.lengths[rows].max()))
+        return Run(
+            np.ascontiguousarray(self.embeddings[rows, :tokens]),
+            np.ascontiguousarray(self.positions[rows, :tokens]),
+            self.lengths[rows],
+            [buffer[rows] for buffer in self.cache],
+        )
 
 
 class Decoder:
@@ -71,40 +97,36 @@ class Decoder:
         """A batch without rows."""
         return DecoderBatch(self)
 
-    def run(
-        self,
-        embeddings: Floats,
-        positions: Ids,
-        lengths: npt.NDArray[np.int32],
-        cache: list[Floats],
-    ) -> Floats:
-        """Compute `embeddings` `[B, S, H]` at `positions` `[B, S]`; logits `[B, V]`.
+    @property
+    def side_by_side(self) -> bool:
+        """Whether runs are computed at the same time, and not one after the other."""
+        return self._parts > 1
 
-        `lengths` `[B]` are the rows' tokens with those of this run; shorter rows are padded on the
-        right, and the logits are those of each row's last token. `cache` is updated in place: keys
-        and values of each layer, `[B, heads, room, head size]`. Rows either are all new or have
-        one token each.
+    def compute(self, runs: Sequence[Run]) -> list[Floats]:
+        """Logits `[B, V]` of the last token of each row, run by run.
+
+        What fails has changed nothing but the cache at the places of its own tokens, so that the
+        other runs can be computed again.
         """
-        logits = np.empty((len(embeddings), self.spec.vocabulary), np.float32)
-
-        def compute(rows: slice) -> None:
-            # The network refuses padding beyond the longest of its rows.
-            longest = min(positions.shape[1], int(lengths[rows].max()))
-            self._compute(
-                np.ascontiguousarray(embeddings[rows, :longest]),
-                np.ascontiguousarray(positions[rows, :longest]),
-                lengths[rows],
-                [buffer[rows] for buffer in cache],
-                logits[rows],
-            )
-
-        parts = self._cut(*positions.shape)
-        if len(parts) == 1:
-            compute(parts[0])
-        else:
-            for future in [self._threads.submit(compute, rows) for rows in parts]:
-                future.result()
+        logits = [np.empty((len(run.lengths), self.spec.vocabulary), np.float32) for run in runs]
+        parts = [
+            (run.part(rows), found[rows])
+            for run, found in zip(runs, logits, strict=True)
+            for rows in self._cut(*run.positions.shape)
+        ]
+        self.spread(self._compute, parts)
         return logits
+
+    def spread(self, work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
+        """Do `work` with the arguments of each task, side by side if runs are; raises what one
+        raised when all have ended."""
+        if len(tasks) == 1:
+            work(*tasks[0])
+            return
+        futures = [self._threads.submit(work, *task) for task in tasks]
+        wait(futures)
+        for future in futures:
+            future.result()
 
     def _cut(self, rows: int, positions: int) -> list[slice]:
         """The rows of a run, in parts that threads compute side by side."""
@@ -112,28 +134,31 @@ class Decoder:
         ends = [rows * part // parts for part in range(parts + 1)]
         return [slice(*pair) for pair in pairwise(ends)]
 
-    def _compute(
-        self,
-        embeddings: Floats,
-        positions: Ids,
-        lengths: npt.NDArray[np.int32],
-        cache: list[Floats],
-        logits: Floats,
-    ) -> None:
-        """Compute `logits` of some rows, as `run` describes them."""
+    def _compute(self, run: Run, logits: Floats) -> None:
+        """Write the logits of `run` to where they belong."""
         binding = self._session.io_binding()
         inputs: dict[str, npt.NDArray[Any]] = {
-            "embeddings": embeddings,
-            "positions": positions,
-            "lengths": lengths,
+            "embeddings": run.embeddings,
+            "positions": run.positions,
+            "lengths": run.lengths,
         }
         for name, array in inputs.items():
             _bind(binding.bind_input, name, array)
         _bind(binding.bind_output, "logits", logits)
-        for name, buffer in zip(_caches(self.spec.layers), cache, strict=True):
+        for name, buffer in zip(_caches(self.spec.layers), run.cache, strict=True):
             _bind(binding.bind_input, f"past_{name}", buffer)
             _bind(binding.bind_output, f"present_{name}", buffer)
         self._session.run_with_iobinding(binding)
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """Prompts that are to join a batch: what is to be computed for them, and where they go."""
+
+    places: Sequence[Sequence[int]]
+    lengths: npt.NDArray[np.int32]
+    groups: Sequence[Sequence[int]]  # of prompts, that of each run
+    runs: Sequence[Run]
 
 
 class DecoderBatch:
@@ -160,41 +185,59 @@ class DecoderBatch:
         """Compute prompts `[L, H]`, each for the rows at its `places`, or one appended row; logits
         `[prompts, V]` of the next tokens.
 
-        Places between the last row and these are free afterwards. Prompts of similar length share a
-        run. Raises `ValueError` for a prompt that is empty, longer than the context, or not float32
-        of the hidden size, and for a place that is not free.
+        Places between the last row and these are free afterwards. Raises what `begin` does.
         """
-        spec = self._decoder.spec
+        beginning = self.begin(prompts, places)
+        return self.take(beginning, self._decoder.compute(beginning.runs))
+
+    def begin(self, prompts: Sequence[Floats], places: Sequence[Sequence[int]] = ()) -> Beginning:
+        """What is to be computed for `add`, and then given to `take`, before any other begins.
+
+        Prompts of similar length share a run. Raises `ValueError` for a prompt that is empty,
+        longer than the context, or not float32 of the hidden size, and for a place that is not
+        free.
+        """
         for prompt in prompts:
             self._check(prompt)
         taken = set(np.flatnonzero(self._lengths).tolist())
         if not taken.isdisjoint(place for rows in places for place in rows):
             raise ValueError("a place is not free")
-        logits = np.empty((len(prompts), spec.vocabulary), np.float32)
-        if not prompts:
-            return logits
         new = np.array([len(prompt) for prompt in prompts], np.int32)
         places = places or [[row] for row in range(len(self), len(self) + len(new))]
-        count = max(len(self), 1 + max(place for rows in places for place in rows))
-        self._fit(count, max(int(new.max()), self._longest()))
-        for group in _groups(new):
-            padded = np.zeros((len(group), int(new[group].max()), spec.hidden_size), np.float32)
+        groups = _groups(new)
+        shapes = [(len(group), int(new[group].max())) for group in groups]
+        runs = []
+        # Not in the batch's own buffers: the network's scores take rows x heads x length x room
+        # numbers, and a neighbour may need far more room than these prompts.
+        for group, shape, cache in zip(groups, shapes, self._cache.prompts(shapes), strict=True):
+            padded = np.zeros((*shape, self._decoder.spec.hidden_size), np.float32)
             for row, index in enumerate(group):
                 padded[row, : new[index]] = prompts[index]
-            positions = np.tile(np.arange(padded.shape[1]), (len(group), 1))
-            # Not in the batch's own buffers: the network's scores take rows x heads x length x
-            # room numbers, and a neighbour may need far more room than these prompts.
-            cache = self._cache.prompts(*positions.shape)
-            logits[group] = self._decoder.run(padded, positions, new[group], cache)
+            positions = np.tile(np.arange(shape[1]), (len(group), 1))
+            runs.append(Run(padded, positions, new[group], cache))
+        return Beginning(places, new, groups, runs)
+
+    def take(self, beginning: Beginning, logits: Sequence[Floats]) -> Floats:
+        """Let prompts join whose runs gave `logits`: `[prompts, V]`, as `add` gives them."""
+        new, places = beginning.lengths, beginning.places
+        found = np.empty((len(new), self._decoder.spec.vocabulary), np.float32)
+        if not len(new):
+            return found
+        count = max(len(self), 1 + max(place for rows in places for place in rows))
+        self._fit(count, max(int(new.max()), self._longest()))
+        copies = []
+        for group, run, each in zip(beginning.groups, beginning.runs, logits, strict=True):
+            found[group] = each
             for row, index in enumerate(group):
-                beginning = [buffer[row, :, : new[index]] for buffer in cache]
-                self._cache.put(places[index], beginning)
+                keys_values = [buffer[row, :, : new[index]] for buffer in run.cache]
+                copies.append((places[index], keys_values))
+        self._decoder.spread(self._cache.put, copies)
         lengths = np.zeros(count, np.int32)
         lengths[: len(self)] = self._lengths
         for rows, length in zip(places, new, strict=True):
             lengths[rows] = length
         self._lengths = lengths
-        return logits
+        return found
 
     def step(self, ids: Ids) -> Floats:
         """Append a token to every row: `ids` `[rows]`; logits `[rows, V]` of the next ones. What
@@ -202,19 +245,23 @@ class DecoderBatch:
 
         Raises `ValueError` when a row is as long as the context, or `ids` does not fit the rows.
         """
+        if not len(self) and not np.size(ids):
+            return np.empty((0, self._decoder.spec.vocabulary), np.float32)
+        [logits] = self._decoder.compute([self.next(ids)])
+        return logits
+
+    def next(self, ids: Ids) -> Run:
+        """What is to be computed for `step`, before anything but a `begin` is asked for."""
         if np.shape(ids) != (len(self),):
             raise ValueError(f"{len(self)} rows take as many token ids, not {np.shape(ids)}")
-        if not len(self):
-            return np.empty((0, self._decoder.spec.vocabulary), np.float32)
         if self._longest() >= self._decoder.spec.context_length:
             raise ValueError("a row has no room for another token")
         embeddings = self._decoder.embed(ids)[:, None]
         self._fit(len(self), self._longest() + 1)
         positions = self._lengths.astype(np.int64)[:, None]
         lengths = self._lengths + 1
-        logits = self._decoder.run(embeddings, positions, lengths, self._cache.rows(len(self)))
         self._lengths = np.where(self._lengths, lengths, 0)
-        return logits
+        return Run(embeddings, positions, lengths, self._cache.rows(len(self)))
 
     def free(self, rows: Sequence[int]) -> None:
         """Leave rows to others. Those at the end are no rows any more."""

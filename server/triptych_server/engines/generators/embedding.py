@@ -18,7 +18,8 @@ class EmbeddingTable:
     """
 
     def __init__(self, folder: Path, spec: FolderSpec) -> None:
-        self._table = np.load(asset_path(folder, spec.embedding), mmap_mode="r")
+        # As a plain array: a slice of a `memmap` takes many times as long.
+        self._table = np.asarray(np.load(asset_path(folder, spec.embedding), mmap_mode="r"))
         shape = (spec.vocabulary, spec.hidden_size)
         if self._table.shape != shape:
             raise SpecError(f"{spec.name}/{spec.embedding.file}: it is no table of {shape}")

@@ -90,18 +90,19 @@ def _deliver(events: Sequence[tuple[Request, Event]]) -> None:
         request.events.put_nowait(event)
 
 
-class Prediction(NamedTuple):
-    """What the network says about the next token of one row: `logits` `[V]`, the logarithm of the
-    sum of their exponentials, the likeliest token, and the one that was drawn as the row asked."""
+class Predictions(NamedTuple):
+    """What the network says about the next tokens of rows: `logits` `[R, V]`, and of each row the
+    logarithm of the sum of their exponentials, the likeliest token, and the one that was drawn as
+    the row asked."""
 
     logits: Floats
-    normalizer: float
-    likeliest: int
-    drawn: int | None = None
+    normalizers: Sequence[float]
+    likeliest: Sequence[int]
+    drawn: Sequence[int | None]
 
-    def log_probability(self, token: int) -> float:
-        """Natural logarithm of the token's probability."""
-        return float(self.logits[token]) - self.normalizer
+    def log_probability(self, index: int, token: int) -> float:
+        """Natural logarithm of the probability of a row's token."""
+        return float(self.logits[index, token]) - self.normalizers[index]
 
 
 class Row(Protocol):
@@ -115,12 +116,12 @@ class Row(Protocol):
         """What the network appends to it next; None when the row is finished."""
         ...
 
-    def draw(self) -> Dice | None:
+    def dice(self) -> Dice | None:
         """What draws its next token, together with those of other rows; None if `take` chooses."""
         ...
 
-    def take(self, prediction: Prediction, outbox: Outbox) -> None:
-        """Decide about the next token, and tell the caller."""
+    def take(self, predictions: Predictions, index: int, outbox: Outbox) -> None:
+        """Decide about the next token, predicted in row `index`, and tell the caller."""
         ...
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
-from triptych_server.engines.generators.requests import Outbox, Prediction, RowsRequest
+from triptych_server.engines.generators.requests import Outbox, Predictions, RowsRequest
 from triptych_server.engines.generators.sampling import Chooser, Dice
 from triptych_server.engines.generators.spec import FolderSpec
 from triptych_server.engines.generators.text import GeneratorTokenizer, TextStream
@@ -59,15 +59,16 @@ class Sample:
         self._told = 0  # tokens that deltas have reported
         self._log_probability = 0.0  # of those that they have not
 
-    def draw(self) -> Dice | None:
+    def dice(self) -> Dice | None:
         return self._chooser.dice(len(self._generated))
 
-    def take(self, prediction: Prediction, outbox: Outbox) -> None:
-        token = prediction.drawn
+    def take(self, predictions: Predictions, index: int, outbox: Outbox) -> None:
+        token = predictions.drawn[index]
         if token is None:
-            token = self._chooser.choose(prediction.logits, prediction.likeliest, self._generated)
+            logits, likeliest = predictions.logits[index], predictions.likeliest[index]
+            token = self._chooser.choose(logits, likeliest, self._generated)
         self._generated.append(token)
-        self._log_probability += prediction.log_probability(token)
+        self._log_probability += predictions.log_probability(index, token)
         if len(self._generated) == 1:
             self.request.begin()
         text, finish = self._extend(token)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Scores
-from triptych_server.engines.generators.requests import Outbox, Prediction, RowsRequest
+from triptych_server.engines.generators.requests import Outbox, Predictions, RowsRequest
 
 
 class ScoreRequest(RowsRequest):
@@ -40,14 +40,14 @@ class GivenText:
         self._taken = 0
         self._log_probability = 0.0
 
-    def draw(self) -> None:
+    def dice(self) -> None:
         return None
 
-    def take(self, prediction: Prediction, outbox: Outbox) -> None:
+    def take(self, predictions: Predictions, index: int, outbox: Outbox) -> None:
         if not self._taken:
             self.request.begin()
         token = self._ids[self._taken]
-        self._log_probability += prediction.log_probability(token)
+        self._log_probability += predictions.log_probability(index, token)
         self._taken += 1
         if self._taken < len(self._ids):
             self.token = token

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from generators import TinyGenerator
 
-from triptych_server.engines.generators.cache import IDLE_BYTES, Cache
+from triptych_server.engines.generators.cache import IDLE_BYTES, SCRATCH_TOKENS, Cache
 from triptych_server.engines.generators.spec import FolderSpec, read_spec
 
 LAYERS, HEADS, HEAD_SIZE, CONTEXT = 2, 16, 64, 3000
@@ -36,7 +36,7 @@ def write(cache: Cache, first: int, tokens: list[int]) -> None:
     held = np.full(first, 1, np.int32)
     cache.fit(first + len(tokens), max(tokens), held)
     for row, length in enumerate(tokens, first):
-        prompt = cache.prompts(1, length)
+        [prompt] = cache.prompts([(1, length)])
         for buffer in prompt:
             buffer[:] = row
         cache.put([row], [buffer[0] for buffer in prompt])
@@ -48,6 +48,19 @@ def resident() -> int:
         libc.malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * 4096
+
+
+def test_prompts_that_are_computed_together_have_memory_of_their_own(spec: FolderSpec) -> None:
+    shapes = [(2, 100), (1, 300), (3, 80), (1, SCRATCH_TOKENS + 1), (2, 6)]
+    prompts = Cache(spec).prompts(shapes)
+    for number, prompt in enumerate(prompts):
+        for buffer in prompt:
+            buffer[:] = number
+    for number, (prompt, (count, length)) in enumerate(zip(prompts, shapes, strict=True)):
+        assert len(prompt) == 2 * LAYERS
+        for buffer in prompt:
+            assert buffer.shape == (count, HEADS, length, HEAD_SIZE)
+            assert (buffer == number).all()
 
 
 def test_growing_and_shrinking_keep_what_rows_hold(spec: FolderSpec) -> None:

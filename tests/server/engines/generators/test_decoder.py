@@ -145,6 +145,27 @@ def test_threads_that_share_the_rows_give_what_one_gives(
         np.testing.assert_allclose(shared.step(ids), alone.step(ids), rtol=0, atol=TOLERANCE)
 
 
+def test_prompts_are_computed_beside_a_step(tiny: TinyGenerator) -> None:
+    """They take places of rows that have gone, and one behind the rows."""
+    decoder = Decoder(tiny.folder, read_spec(tiny.folder), threads=3)
+    first, second, third, fourth, fifth = prompts(decoder, [9, 40, 17, 6, 23])
+    batch = decoder.batch()
+    logits = batch.add([first, second, third])
+    batch.free([0, 1])
+    step = batch.next(np.array([0, 0, logits[2].argmax()]))
+    beginning = batch.begin([fourth, fifth], [[0, 3], [1]])
+    *begun, stepped = decoder.compute([*beginning.runs, step])
+    joined = batch.take(beginning, begun)
+    assert batch.lengths.tolist() == [6, 23, 18, 6]
+    ids = np.array([joined[0].argmax(), joined[1].argmax(), stepped[2].argmax(), 7])
+    tokens = extend(batch, batch.step(ids), 8)
+    assert tokens[0].tolist() == greedy(tiny.model, fourth, 9)[1:]
+    assert tokens[1].tolist() == greedy(tiny.model, fifth, 9)[1:]
+    assert tokens[2].tolist() == greedy(tiny.model, third, 10)[2:]
+    other = np.concatenate([fourth, decoder.embed([7])])
+    assert tokens[3].tolist() == greedy(tiny.model, other, 8)
+
+
 def test_a_row_does_not_depend_on_its_neighbours(decoder: Decoder) -> None:
     rng = np.random.default_rng(1)
     lengths = [10, *rng.integers(1, CONTEXT_LENGTH - 20, 31).tolist()]

@@ -34,6 +34,8 @@ QUEUE, CACHE_TOKENS = 5, 1000
 class SteppedDecoder(Decoder):
     """Runs the network once a permit; remembers the rows and positions of every run."""
 
+    side_by_side = False
+
     def __init__(self, tiny: TinyGenerator) -> None:
         super().__init__(tiny.folder, read_spec(tiny.folder), threads=1)
         tokenizer = asset_path(tiny.folder, self.spec.tokenizer)
@@ -43,15 +45,16 @@ class SteppedDecoder(Decoder):
         self._permits = threading.Semaphore(0)
         self._begun = threading.Semaphore(0)
 
-    def run(self, embeddings: Any, *others: Any) -> Any:
-        self.runs.append(embeddings.shape[:2])
-        self._begun.release()
-        assert self._permits.acquire(timeout=10)
-        if self.fault:
-            raise self.fault
-        if (embeddings == POISON).any():
-            raise RuntimeError("the network is broken")
-        return super().run(embeddings, *others)
+    def compute(self, runs: Any) -> Any:
+        for run in runs:
+            self.runs.append(run.positions.shape)
+            self._begun.release()
+            assert self._permits.acquire(timeout=10)
+            if self.fault:
+                raise self.fault
+            if (run.embeddings == POISON).any():
+                raise RuntimeError("the network is broken")
+        return super().compute(runs)
 
     async def begun(self, runs: int = 1) -> None:
         """Wait until so many runs more have begun; the last of them waits for a permit."""
@@ -134,6 +137,89 @@ async def test_a_prompt_is_computed_once_for_all_its_texts(
     worker.submit(request)
     assert await tokens(request) == [3] * 4
     assert decoder.runs == [(1, 8), (4, 1), (4, 1)]
+
+
+async def test_prompts_are_computed_beside_a_step_where_runs_are_side_by_side(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    decoder.side_by_side = True
+    requests = [decoder.texts(8, 4), decoder.texts(5, 3, n=2, temperature=1.0, seed=0)]
+    worker.submit(requests[0])
+    await decoder.begun()
+    worker.submit(requests[1])
+    decoder.free()
+    assert [await tokens(request) for request in requests] == [[4], [3, 3]]
+    text, prompt, together = (1, 1), (1, 5), (3, 1)
+    assert decoder.runs == [(1, 8), prompt, text, together, together]
+
+
+async def test_texts_are_the_same_where_runs_are_side_by_side(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    decoder.free()
+    found = []
+    for decoder.side_by_side in (False, True):
+        sizes = ((8, 5), (30, 9), (11, 20), (6, 2))
+        requests = [decoder.texts(*size, n=3, temperature=1.0, seed=size[0]) for size in sizes]
+        for request in requests:
+            worker.submit(request)
+        texts = [await outcome(request) for request in requests]
+        found.append(
+            [[each.text for each in three if isinstance(each, Continuation)] for three in texts]
+        )
+    assert found[0] == found[1]
+
+
+async def test_a_prompt_that_is_cancelled_before_the_step_is_not_computed(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    decoder.side_by_side = True
+    running, cancelled = decoder.texts(8, 4), decoder.texts(5, 4)
+    worker.submit(running)
+    await decoder.begun()
+    worker.submit(cancelled)
+    cancelled.cancelled = True  # and it is still in the queue
+    decoder.free()
+    assert await tokens(running) == [4]
+    assert (1, 5) not in decoder.runs
+
+
+async def test_a_prompt_that_fails_beside_a_step_fails_alone(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    decoder.side_by_side = True
+    running = decoder.texts(8, 5)
+    worker.submit(running)
+    await decoder.begun()
+    joining = [decoder.texts(size, 2) for size in (7, 6, 6)]
+    joining[1].prompt.embeddings[-1] = POISON
+    for request in joining:
+        worker.submit(request)
+    decoder.free()
+    first, bad, last = await asyncio.gather(*map(outcome, joining), return_exceptions=True)
+    assert isinstance(bad, Internal)
+    assert bad.reason == "GENERATOR_FAILED"
+    assert [len(each) for each in (first, last) if isinstance(each, list)] == [1, 1]
+    assert await tokens(running) == [5]
+
+
+async def test_a_step_that_fails_beside_a_prompt_ends_both(
+    worker: Worker, decoder: SteppedDecoder
+) -> None:
+    decoder.side_by_side = True
+    requests = [decoder.texts(8, 5), decoder.texts(6, 5)]
+    worker.submit(requests[0])
+    await decoder.begun()
+    worker.submit(requests[1])
+    await decoder.let(1)
+    decoder.fault = RuntimeError("the network is broken")
+    decoder.free()
+    outcomes = await asyncio.gather(*map(outcome, requests), return_exceptions=True)
+    assert [type(each) for each in outcomes] == [Internal, Internal]
+    decoder.fault = None
+    later = decoder.texts(8, 5)
+    worker.submit(later)
+    assert await tokens(later) == [5]
 
 
 async def test_running_texts_wait_for_few_prompts_at_a_time(
