@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -13,11 +13,12 @@ from grpc import aio
 from scenes import Scenes
 from searches import request
 
-from triptych.v1.mils_pb2 import SOLVE_STOP_DEADLINE, Limits, Scoring, SolveRequest
+from triptych.v1.mils_pb2 import SOLVE_STOP_DEADLINE, Limits, Scoring, SolveRequest, SolveResponse
 from triptych.v1.mils_pb2_grpc import MilsServiceStub
 from triptych_server.settings import SHIPPED_REPOSITORY, Settings
 
 DEADLINE_S, LONGEST_S = 4.0, 6.0  # a caller's, and the gateway's
+ATTEMPTS = 4  # of which a machine that is busy with something else may be late in all but one
 # A search goes on for minutes.
 ENDLESS = Limits(max_steps=1_000, patience=1_000, max_evaluations=100_000)
 
@@ -52,18 +53,35 @@ def endless(scenes: Scenes) -> SolveRequest:
     return request(raw(scenes.pixels[0]), limits=ENDLESS, scoring=Scoring(finalists=4))
 
 
+async def stuck(
+    responses: AsyncIterable[SolveResponse], calls: Calls
+) -> AsyncIterator[SolveResponse]:
+    """From the third on, engines give nothing before the end."""
+    seen = 0
+    async for each in responses:
+        seen += 1
+        if seen == 3:
+            calls.holding.clear()
+        yield each
+
+
 @pytest.mark.parametrize("deadline_s", [DEADLINE_S, None])
 async def test_the_best_so_far_comes_before_the_deadline(
     stub: MilsServiceStub, calls: Calls, endless: SolveRequest, deadline_s: float | None
 ) -> None:
-    """It comes while an engine computes, which else would go on."""
-    started = time.monotonic()
-    responses = []
-    async for each in stub.Solve(endless, timeout=deadline_s):
-        responses.append(each)
-        if len(responses) == 3:
-            calls.holding.clear()
-    *steps, last = responses
+    for _ in range(ATTEMPTS):
+        calls.holding.set()
+        started = time.monotonic()
+        responses = stuck(stub.Solve(endless, timeout=deadline_s), calls)
+        try:
+            *steps, last = [each async for each in responses]
+        except aio.AioRpcError as late:
+            if late.code() is not grpc.StatusCode.DEADLINE_EXCEEDED:
+                raise
+        else:
+            break
+    else:
+        pytest.fail("each attempt was late")
     assert time.monotonic() - started > 0.8 * (deadline_s or LONGEST_S)
     assert last.result.stop == SOLVE_STOP_DEADLINE
     assert last.result.best == steps[-1].step.best == last.result.texts[0]

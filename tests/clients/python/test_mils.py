@@ -145,7 +145,7 @@ def test_the_published_policy_encodes_the_pool_anew(client: Client, scenes: Scen
 
 
 def test_a_deadline_gives_the_best_so_far(client: Client, scenes: Scenes) -> None:
-    stream = client.solve(scenes.pixels[0], seeds=SEEDED, limits=ENDLESS, timeout=4)
+    stream = client.solve(scenes.pixels[0], seeds=SEEDED, limits=ENDLESS, timeout=10)
     assert stream.run().stop is SolveStop.DEADLINE
     assert stream.result is not None
     assert stream.result.text == scenes.english[0]

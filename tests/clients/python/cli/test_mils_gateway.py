@@ -66,7 +66,7 @@ def test_the_best_so_far_is_told_when_the_time_is_over(
 ) -> None:
     endless = ("--max-steps", 1000, "--patience", 1000, "--max-evaluations", 100_000)
     seeded = ("--seed-text", scenes.english[0])
-    found = mils(picture, *seeded, *endless, "--finalists", 0, "--timeout", 4)
+    found = mils(picture, *seeded, *endless, "--finalists", 0, "--timeout", 10)
     assert (found["result"]["stop"], found["error"]) == ("deadline", None)
     assert found["result"]["best"]["text"] == scenes.english[0]
 
