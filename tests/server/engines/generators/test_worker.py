@@ -184,25 +184,6 @@ async def test_a_prompt_that_is_cancelled_before_the_step_is_not_computed(
     assert (1, 5) not in decoder.runs
 
 
-async def test_a_prompt_that_fails_beside_a_step_fails_alone(
-    worker: Worker, decoder: SteppedDecoder
-) -> None:
-    decoder.side_by_side = True
-    running = decoder.texts(8, 5)
-    worker.submit(running)
-    await decoder.begun()
-    joining = [decoder.texts(size, 2) for size in (7, 6, 6)]
-    joining[1].prompt.embeddings[-1] = POISON
-    for request in joining:
-        worker.submit(request)
-    decoder.free()
-    first, bad, last = await asyncio.gather(*map(outcome, joining), return_exceptions=True)
-    assert isinstance(bad, Internal)
-    assert bad.reason == "GENERATOR_FAILED"
-    assert [len(each) for each in (first, last) if isinstance(each, list)] == [1, 1]
-    assert await tokens(running) == [5]
-
-
 async def test_a_step_that_fails_beside_a_prompt_ends_both(
     worker: Worker, decoder: SteppedDecoder
 ) -> None:
@@ -369,7 +350,11 @@ async def test_what_never_fits_the_cache_is_refused(
         assert caught.value.reason == "EXCEEDS_GENERATOR_MEMORY"
 
 
-async def test_a_prompt_that_fails_fails_alone(worker: Worker, decoder: SteppedDecoder) -> None:
+@pytest.mark.parametrize("side_by_side", [False, True])
+async def test_a_prompt_that_fails_fails_alone(
+    worker: Worker, decoder: SteppedDecoder, side_by_side: bool
+) -> None:
+    decoder.side_by_side = side_by_side
     running = decoder.texts(8, 5)
     worker.submit(running)
     await decoder.begun()
