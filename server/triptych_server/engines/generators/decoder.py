@@ -38,6 +38,8 @@ _PADDED_FREE = 32
 # share one: each thread computes rows of its own instead, of so many positions at least.
 _SMALL_NETWORK = 16 * 2**20
 _THREAD_POSITIONS = 16
+# A step of fewer rows takes little longer than its threads to meet.
+_BESIDE_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +99,10 @@ class Decoder:
         """A batch without rows."""
         return DecoderBatch(self)
 
-    @property
-    def side_by_side(self) -> bool:
-        """Whether runs are computed at the same time, and not one after the other."""
-        return self._parts > 1
+    def beside(self, rows: int) -> bool:
+        """Whether prompts are better computed beside a step of so many rows than before it: texts
+        get their first token later then, and all get theirs faster."""
+        return self._parts > 1 and rows >= _BESIDE_ROWS
 
     def compute(self, runs: Sequence[Run]) -> list[Floats]:
         """Logits `[B, V]` of the last token of each row, run by run.
@@ -118,8 +120,8 @@ class Decoder:
         return logits
 
     def spread(self, work: Callable[..., None], tasks: Sequence[tuple[Any, ...]]) -> None:
-        """Do `work` with the arguments of each task, side by side if runs are; raises what one
-        raised when all have ended."""
+        """Do `work` with the arguments of each task, on as many threads as compute runs; raises
+        what one raised when all have ended."""
         if len(tasks) == 1:
             work(*tasks[0])
             return

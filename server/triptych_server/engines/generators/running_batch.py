@@ -41,13 +41,13 @@ class RunningBatch:
         return self._held + sum(len(rows) for _, rows in self._joining)
 
     def join(self, requests: Sequence[RowsRequest]) -> None:
-        """Compute prompts together, and the first token of each text after them: at once, or with
-        the next step if the network computes both side by side.
+        """Compute prompts together, and the first token of each text after them: now, or beside
+        the next step.
 
         A bad prompt fails alone.
         """
         self._joining += [(request, request.rows()) for request in requests]
-        if not self._decoder.side_by_side:
+        if not self._decoder.beside(self._held):
             self._advance([], self._joining)
             self._joining = []
 

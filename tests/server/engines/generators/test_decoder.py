@@ -166,6 +166,13 @@ def test_prompts_are_computed_beside_a_step(tiny: TinyGenerator) -> None:
     assert tokens[3].tolist() == greedy(tiny.model, other, 8)
 
 
+def test_prompts_join_beside_many_rows_alone(decoder: Decoder, tiny: TinyGenerator) -> None:
+    threads = Decoder(tiny.folder, decoder.spec, threads=2)
+    assert not threads.beside(1)
+    assert threads.beside(1000)
+    assert not decoder.beside(1000)
+
+
 def test_a_row_does_not_depend_on_its_neighbours(decoder: Decoder) -> None:
     rng = np.random.default_rng(1)
     lengths = [10, *rng.integers(1, CONTEXT_LENGTH - 20, 31).tolist()]

@@ -32,7 +32,8 @@ QUEUE, CACHE_TOKENS = 5, 1000
 
 
 class SteppedDecoder(Decoder):
-    """Runs the network once a permit; remembers the rows and positions of every run."""
+    """Runs the network once a permit; remembers the rows and positions of every run. Computes
+    prompts beside any step if it is `side_by_side`."""
 
     side_by_side = False
 
@@ -44,6 +45,9 @@ class SteppedDecoder(Decoder):
         self.fault: BaseException | None = None
         self._permits = threading.Semaphore(0)
         self._begun = threading.Semaphore(0)
+
+    def beside(self, rows: int) -> bool:
+        return self.side_by_side and rows > 0
 
     def compute(self, runs: Any) -> Any:
         for run in runs:
@@ -149,8 +153,8 @@ async def test_prompts_are_computed_beside_a_step_where_runs_are_side_by_side(
     worker.submit(requests[1])
     decoder.free()
     assert [await tokens(request) for request in requests] == [[4], [3, 3]]
-    text, prompt, together = (1, 1), (1, 5), (3, 1)
-    assert decoder.runs == [(1, 8), prompt, text, together, together]
+    text, prompt, together, rest = (1, 1), (1, 5), (3, 1), (2, 1)
+    assert decoder.runs == [(1, 8), text, prompt, text, together, rest]
 
 
 async def test_texts_are_the_same_where_runs_are_side_by_side(

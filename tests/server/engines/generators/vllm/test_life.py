@@ -28,12 +28,13 @@ def vllm_like(stranger: Stranger) -> Stranger:
 async def test_one_that_answers_is_ready_while_it_is_too_busy_to_say_so(
     vllm_like: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "PROBE_S", 0.05)
-    monkeypatch.setattr(server, "BUSY_S", 0.2)
+    monkeypatch.setattr(endpoint, "LIFE_S", 60.0)
     generator = await remote(Style.CHAT, vllm_like.url)
     await generator.ready()
     await continue_prompt(generator, PROMPT, SAMPLING)
     vllm_like.may_answer.clear()
+    monkeypatch.setattr(endpoint, "PROBE_S", 0.05)
+    monkeypatch.setattr(server, "BUSY_S", 0.2)
     await generator.ready()
     await continue_prompt(generator, PROMPT, SAMPLING)
     monkeypatch.setattr(endpoint, "LIFE_S", 0.0)
@@ -56,10 +57,10 @@ async def test_one_that_is_gone_is_not_ready_though_it_answered_a_moment_ago(
 async def test_one_that_is_known_to_be_silent_gets_no_calls_until_it_answers(
     vllm_like: Stranger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoint, "PROBE_S", 0.05)
     generator = await remote(Style.CHAT, vllm_like.url)
     await generator.ready()
     vllm_like.may_answer.clear()
+    monkeypatch.setattr(endpoint, "PROBE_S", 0.05)
     with pytest.raises(Unavailable, match="silent"):
         await generator.ready()
     for call in (continue_prompt(generator, PROMPT, SAMPLING), generator.count(PROMPT)):
@@ -68,7 +69,7 @@ async def test_one_that_is_known_to_be_silent_gets_no_calls_until_it_answers(
         assert caught.value.retry_after
     assert not vllm_like.asked
     vllm_like.may_answer.set()
-    monkeypatch.setattr(endpoint, "PROBE_S", 5.0)
-    await asyncio.wait_for(generator.ready(), 5)
+    monkeypatch.setattr(endpoint, "PROBE_S", 60.0)
+    await asyncio.wait_for(generator.ready(), 60)
     assert [text.text for text in await continue_prompt(generator, PROMPT, SAMPLING)] == ["a"]
     await generator.close()
