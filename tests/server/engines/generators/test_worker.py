@@ -153,8 +153,8 @@ async def test_prompts_are_computed_beside_a_step_where_runs_are_side_by_side(
     worker.submit(requests[1])
     decoder.free()
     assert [await tokens(request) for request in requests] == [[4], [3, 3]]
-    text, prompt, together, rest = (1, 1), (1, 5), (3, 1), (2, 1)
-    assert decoder.runs == [(1, 8), text, prompt, text, together, rest]
+    text, prompt, together = (1, 1), (1, 5), (3, 1)
+    assert decoder.runs == [(1, 8), text, prompt, text, together, together]
 
 
 async def test_texts_are_the_same_where_runs_are_side_by_side(
