@@ -1,6 +1,7 @@
 """A gateway with the shipped models, as `triptych serve` runs it, and what tests share besides."""
 
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,13 @@ BLIP2 = "miniworld-blip2"
 # A busy machine is slow, and not wrong.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+def pytest_configure() -> None:
+    """Take interrupts, though a shell's background job ignores them: so would commands that tests
+    interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
