@@ -14,6 +14,7 @@ from triptych_export.errors import ParityError
 from triptych_export.parity import BATCH_SIZES, FLOORS, LEAST_VARIATION, Precision
 from triptych_export.quiet import quiet
 from triptych_server.engines.generators.decoder import Decoder
+from triptych_server.engines.generators.decoder_batch import DecoderBatch
 from triptych_server.engines.generators.spec import FolderSpec, read_spec
 
 Floats = npt.NDArray[np.float32]
@@ -122,7 +123,7 @@ def _replay(
     decoder: Decoder, prompts: Sequence[Floats], references: Sequence[_Continuation]
 ) -> list[Floats]:
     """Logits `[T, V]` of each prompt in one batch, given the tokens that transformers chose."""
-    batch = decoder.batch()
+    batch = DecoderBatch(decoder)
     steps = [batch.add(prompts)]
     for tokens in np.stack([reference.tokens for reference in references], axis=1)[:-1]:
         steps.append(batch.step(tokens))

@@ -30,6 +30,7 @@ from triptych_server.engines.encoders.spec import (
     PREFIX,
 )
 from triptych_server.engines.generators.decoder import Decoder
+from triptych_server.engines.generators.decoder_batch import DecoderBatch
 from triptych_server.engines.generators.spec import read_spec
 
 GENERATION, RETRIEVAL = "blip2-opt-125m", "blip2-itm-vit-g"
@@ -117,7 +118,7 @@ def _run_generator(folder: Path) -> dict[str, Any]:
     decoder = Decoder(folder, spec, threads=1)
     shape = (spec.prefix_tokens, spec.hidden_size)
     prefix = np.random.default_rng(0).normal(0, 0.05, shape).astype(np.float32)
-    batch = decoder.batch()
+    batch = DecoderBatch(decoder)
     started = time.monotonic()
     logits = batch.add([prefix])
     for _ in range(_TOKENS):

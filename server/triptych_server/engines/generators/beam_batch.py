@@ -6,6 +6,7 @@ import numpy as np
 
 from triptych_server.engines.generators.beams import BeamSearch, Extension, Hypothesis
 from triptych_server.engines.generators.decoder import Decoder
+from triptych_server.engines.generators.decoder_batch import DecoderBatch
 from triptych_server.engines.generators.prompts import EncodedPrompt
 from triptych_server.engines.generators.protocol import Delta, Finish, Sampling
 from triptych_server.engines.generators.requests import Outbox, Request
@@ -71,7 +72,7 @@ class BeamBatch:
     """The hypotheses of one request, which grow by one token a step."""
 
     def __init__(self, decoder: Decoder, request: BeamRequest, outbox: Outbox) -> None:
-        self._batch = decoder.batch()
+        self._batch = DecoderBatch(decoder)
         self._request = request
         self._outbox = outbox
         self._next: Extension | None = None

@@ -7,6 +7,7 @@ from itertools import chain, count, islice
 import numpy as np
 
 from triptych_server.engines.generators.decoder import Decoder, Run
+from triptych_server.engines.generators.decoder_batch import DecoderBatch
 from triptych_server.engines.generators.requests import Outbox, Predictions, Row, RowsRequest
 from triptych_server.engines.generators.sampling import (
     Floats,
@@ -32,7 +33,7 @@ class RunningBatch:
     def __init__(self, decoder: Decoder, outbox: Outbox) -> None:
         self._decoder = decoder
         self._outbox = outbox
-        self._batch = decoder.batch()
+        self._batch = DecoderBatch(decoder)
         self._rows: list[Row | None] = []  # by their places in the batch
         self._held = 0  # places that are not free
         self._joining: list[_Joining] = []
@@ -86,7 +87,7 @@ class RunningBatch:
         for request, _ in self._joining:
             self._outbox.fail(request, error)
         self._rows, self._held, self._joining = [], 0, []
-        self._batch = self._decoder.batch()
+        self._batch = DecoderBatch(self._decoder)
 
     @property
     def _gaps(self) -> int:
