@@ -62,6 +62,8 @@ class DecoderBatch:
         longer than the context, or not float32 of the hidden size, and for a place that is not
         free.
         """
+        if not prompts:
+            return Beginning((), np.zeros(0, np.int32), (), ())
         for prompt in prompts:
             self._check(prompt)
         taken = set(np.flatnonzero(self._lengths).tolist())
